@@ -1,0 +1,1 @@
+"""What people edit: settings, taxonomies, policies. Imports no other room."""

@@ -1,0 +1,188 @@
+"""Process settings: defaults that run on a laptop, overridden by ``VEDETTE_*`` variables.
+
+``VEDETTE_KAFKA__BOOTSTRAP_SERVERS`` sets ``kafka.bootstrap_servers``: two underscores nest.
+Secrets may also lie in files, see `SecretSource`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.errors import ConfigError
+
+ENV_PREFIX = "VEDETTE_"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(_Section):
+    """Where the broker is and how to speak to it."""
+
+    bootstrap_servers: str = "127.0.0.1:29092"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ca_file: Path | None = None
+    session_timeout_s: float = Field(default=30.0, ge=2)
+    heartbeat_interval_s: float = Field(default=3.0, ge=0.5)
+    commit_interval_s: float = Field(default=0.5, gt=0)
+    fetch_max_bytes: int = Field(default=1 << 20, ge=1 << 16)
+    replication_factor: int = Field(default=1, ge=1)
+
+
+class IngestSettings(_Section):
+    """What is read from producers and within which bounds."""
+
+    topics: tuple[str, ...] = ("vedette.events.v1", "vedette.responses.v1")
+    max_record_bytes: int = Field(default=4 << 20, ge=1024)
+    max_tensor_elements: int = Field(default=1 << 22, ge=1)
+    max_text_bytes: int = Field(default=256 << 10, ge=256)
+    max_identity_bytes: int = Field(default=512, ge=16)
+    max_past_s: float = Field(default=86_400.0, gt=0)
+    max_future_s: float = Field(default=300.0, gt=0)
+    join_timeout_s: float = Field(default=60.0, gt=0)
+    max_pending_halves: int = Field(default=200_000, ge=1)
+    frame_rows: int = Field(default=512, ge=1, le=8192)
+    frame_bytes: int = Field(default=512 << 10, ge=4096)
+    snapshot_interval_s: float = Field(default=2.0, gt=0)
+
+
+class ServeSettings(_Section):
+    """Micro-batching of the optional model server."""
+
+    model: str | None = None
+    max_batch_rows: int = Field(default=256, ge=1)
+    max_batch_bytes: int = Field(default=64 << 20, ge=1024)
+    max_delay_ms: float = Field(default=5.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class DetectSettings(_Section):
+    """State and run length of the detectors."""
+
+    run_length_events: int = Field(
+        default=60_000, ge=100, description="wanted benign events between false alarms of one client"
+    )
+    max_clients: int = Field(default=50_000, ge=2048, description="client slots per partition and model")
+    snapshot_interval_s: float = Field(default=2.0, gt=0)
+    lateness_s: float = Field(default=10.0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class WebhookSettings(_Section):
+    """One outbound Standard Webhooks endpoint."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
+    url: SecretStr
+    secret: SecretStr
+    timeout_s: float = Field(default=15.0, gt=0, le=30)
+    allow_private: bool = Field(
+        default=False, description="permit http and loopback or private addresses (tests, in-cluster)"
+    )
+
+
+class RespondSettings(_Section):
+    """Alerts, webhooks and verdicts."""
+
+    webhooks: tuple[WebhookSettings, ...] = ()
+    verdict_ttl_s: float = Field(default=3600.0, gt=0)
+    retry_schedule_s: tuple[float, ...] = (
+        5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    )
+
+
+class IndexSettings(_Section):
+    """Where the audit trail goes."""
+
+    store: Literal["sqlite"] = "sqlite"
+    batch_documents: int = Field(default=2000, ge=1)
+
+
+class Settings(BaseSettings):
+    """Everything a Vedette process needs to know, frozen at start."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="forbid"
+    )
+
+    home: Path = Path(".vedette")
+    partitions: int = Field(default=4, ge=1, le=1024)
+    state_url: str | None = None
+    models_dir: Path | None = None
+    profiles_dir: Path | None = None
+    audit_db: Path | None = None
+    pseudonym_key: SecretStr | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    kafka: KafkaSettings = KafkaSettings()
+    ingest: IngestSettings = IngestSettings()
+    serve: ServeSettings = ServeSettings()
+    detect: DetectSettings = DetectSettings()
+    respond: RespondSettings = RespondSettings()
+    index: IndexSettings = IndexSettings()
+
+    @property
+    def state(self) -> str:
+        """fsspec URL of the state snapshots."""
+        return self.state_url or (self.home / "state").absolute().as_uri()
+
+    @property
+    def models(self) -> Path:
+        """Directory of registered models."""
+        return self.models_dir or self.home / "models"
+
+    @property
+    def profiles(self) -> Path:
+        """Directory of profiles, one subdirectory a model."""
+        return self.profiles_dir or self.home / "profiles"
+
+    @property
+    def audit_database(self) -> Path:
+        """SQLite file of the audit trail."""
+        return self.audit_db or self.home / "audit.sqlite"
+
+
+def load_settings() -> Settings:
+    """Read settings from the environment, refusing misspelt ``VEDETTE_*`` names.
+
+    Raises
+    ------
+    ConfigError
+        If a variable names no setting or a value is out of bounds.
+    """
+    _refuse_unknown_names()
+    try:
+        return Settings()
+    except ValueError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _refuse_unknown_names() -> None:
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    for name in os.environ:
+        if name.startswith(ENV_PREFIX) and name.split("__")[0] not in known:
+            raise ConfigError(f"{name} names no setting; see `vedette config show` for those there are")
+        section, _, rest = name.removeprefix(ENV_PREFIX).lower().partition("__")
+        field = Settings.model_fields.get(section) if rest else None
+        fields = getattr(field.annotation, "model_fields", None) if field else None
+        if rest and (fields is None or rest.split("__")[0] not in fields):
+            raise ConfigError(f"{name} names no setting of section {section!r}")
+
+
+def _explain(error: ValueError) -> str:
+    """Say which setting is wrong without repeating its value, which may be a secret."""
+    errors = getattr(error, "errors", None)
+    if errors is None:
+        return "a VEDETTE_* variable could not be parsed; nested values are JSON"
+    lines = [
+        f"{ENV_PREFIX}{'__'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+        for item in errors(include_input=False, include_url=False)
+    ]
+    return "; ".join(lines)

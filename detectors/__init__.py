@@ -1,0 +1,1 @@
+"""Pure detection with NumPy and River: no I/O, no clock, no torch."""

@@ -1,0 +1,1 @@
+"""torch and only torch: encoders, batching, registry, signing."""
