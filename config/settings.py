@@ -69,9 +69,13 @@ class DetectSettings(_Section):
     """State and run length of the detectors."""
 
     run_length_events: int = Field(
-        default=60_000, ge=100, description="wanted benign events between false alarms of one client"
+        default=60_000,
+        ge=100,
+        description="wanted benign events between false alarms of one client",
     )
-    max_clients: int = Field(default=50_000, ge=2048, description="client slots per partition and model")
+    max_clients: int = Field(
+        default=50_000, ge=2048, description="client slots per partition and model"
+    )
     snapshot_interval_s: float = Field(default=2.0, gt=0)
     lateness_s: float = Field(default=10.0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -85,7 +89,8 @@ class WebhookSettings(_Section):
     secret: SecretStr
     timeout_s: float = Field(default=15.0, gt=0, le=30)
     allow_private: bool = Field(
-        default=False, description="permit http and loopback or private addresses (tests, in-cluster)"
+        default=False,
+        description="permit http and loopback or private addresses (tests, in-cluster)",
     )
 
 
@@ -95,7 +100,15 @@ class RespondSettings(_Section):
     webhooks: tuple[WebhookSettings, ...] = ()
     verdict_ttl_s: float = Field(default=3600.0, gt=0)
     retry_schedule_s: tuple[float, ...] = (
-        5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+        5,
+        300,
+        1800,
+        7200,
+        18_000,
+        36_000,
+        50_400,
+        72_000,
+        86_400,
     )
 
 
@@ -168,7 +181,9 @@ def _refuse_unknown_names() -> None:
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     for name in os.environ:
         if name.startswith(ENV_PREFIX) and name.split("__")[0] not in known:
-            raise ConfigError(f"{name} names no setting; see `vedette config show` for those there are")
+            raise ConfigError(
+                f"{name} names no setting; see `vedette config show` for those there are"
+            )
         section, _, rest = name.removeprefix(ENV_PREFIX).lower().partition("__")
         field = Settings.model_fields.get(section) if rest else None
         fields = getattr(field.annotation, "model_fields", None) if field else None

@@ -1,0 +1,65 @@
+"""Every topic Vedette owns, in one table.
+
+Names follow ``<area>.<entity>.v<major>``; dead letters of a topic lie in ``<topic>.dlq``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+EVENTS = "vedette.events.v1"
+REQUESTS = "vedette.requests.v1"
+RESPONSES = "vedette.responses.v1"
+INTERACTIONS = "vedette.interactions.v1"
+FINDINGS = "vedette.findings.v1"
+AUDIT = "vedette.audit.v1"
+ALERTS = "vedette.alerts.v1"
+VERDICTS = "vedette.verdicts.v1"
+
+DLQ_SUFFIX = ".dlq"
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """How a topic is created."""
+
+    name: str
+    retention_ms: int
+    cleanup: Literal["delete", "compact"] = "delete"
+    partitions: int | None = None
+    max_message_bytes: int = 8 << 20
+    extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Topic-level settings as the broker names them."""
+        return {
+            "cleanup.policy": self.cleanup,
+            "retention.ms": str(self.retention_ms),
+            "max.message.bytes": str(self.max_message_bytes),
+            **self.extra,
+        }
+
+
+def dlq(topic: str) -> str:
+    """Return the dead-letter topic of ``topic``."""
+    return topic + DLQ_SUFFIX
+
+
+_WITH_DLQ = (
+    TopicSpec(EVENTS, 3 * DAY_MS),
+    TopicSpec(REQUESTS, DAY_MS),
+    TopicSpec(RESPONSES, DAY_MS),
+    TopicSpec(INTERACTIONS, 3 * DAY_MS),
+    TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
+    TopicSpec(AUDIT, 14 * DAY_MS),
+    TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+)
+
+TOPICS: tuple[TopicSpec, ...] = (
+    *_WITH_DLQ,
+    *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
+    TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
+)
