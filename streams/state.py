@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 import fsspec
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
@@ -21,7 +22,6 @@ from config.errors import Fatal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
     from numpy.typing import NDArray
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -44,8 +44,6 @@ class SnapshotStore:
 
     def write(self, name: str, arrays: Arrays, meta: bytes) -> None:
         """Replace snapshot ``name`` atomically; durable when this returns."""
-        import numpy as np
-
         text = np.frombuffer(meta or b"{}", np.uint8)
         contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
         data = save_arrays({**contiguous, _META: text})

@@ -1,0 +1,108 @@
+"""From Arrow rows of one model to what detectors see: answers, sketches, embeddings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from detectors.answers import answers_of
+
+from detectors.batch import Batch
+from streams.columns import (
+    codes,
+    integers,
+    list_lengths,
+    payload_hashes,
+    score_rows,
+    tensor_rows,
+    times_us,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from models.encoder import Encoder
+    from numpy.typing import NDArray
+
+
+def to_batch(
+    batch: pa.RecordBatch,
+    watermark: NDArray[np.int64],
+    first_row: int,
+    encoder: Encoder | None,
+) -> Batch:
+    """Turn interactions of one model into what detectors see.
+
+    Parameters
+    ----------
+    batch
+        Rows of one model in `streams.frames.INTERACTION_SCHEMA`.
+    watermark
+        int64 (n,), see `Batch.watermark_us`.
+    first_row
+        Position of the first row in the model's stream.
+    encoder
+        Gives sketches and embeddings; None if the model has no profile for tensors.
+    """
+    rows = batch.num_rows
+    client, clients = codes(batch.column("client"))
+    label = integers(batch.column("label"), np.int32, -1)
+    label, confidence, margin, entropy = _answers(batch, label)
+    ids = batch.column("id")
+    scanned, sketch, embedding = _features(batch, encoder)
+    return Batch(
+        model=str(batch.column("model")[0]),
+        first_row=first_row,
+        clients=tuple(str(name) for name in clients),
+        time_us=times_us(batch.column("time")),
+        watermark_us=watermark,
+        client=client,
+        label=label,
+        confidence=confidence,
+        margin=margin,
+        entropy=entropy,
+        status=integers(batch.column("status"), np.int16, 0),
+        input_tokens=integers(batch.column("input_tokens"), np.int32, -1),
+        output_tokens=integers(batch.column("output_tokens"), np.int32, -1),
+        payload_hash=payload_hashes(batch.column("input_hash")),
+        scanned=scanned if rows else np.zeros(0, np.bool_),
+        sketch=sketch,
+        embedding=embedding,
+        interaction_id=lambda row: str(ids[row]),
+    )
+
+
+def _answers(
+    batch: pa.RecordBatch, label: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    label = label.copy()
+    confidence, margin, entropy = (np.full(len(label), -1, np.int32) for _ in range(3))
+    column = batch.column("scores")
+    for classes in np.unique(list_lengths(column)):
+        if classes < 2:  # a single score ranks nothing
+            continue
+        rows, scores = score_rows(column, int(classes))
+        finite = np.isfinite(scores).all(axis=1)
+        rows, scores = rows[finite], scores[finite]
+        answers = answers_of(scores, label[rows])
+        label[rows], confidence[rows] = answers.label, answers.confidence
+        margin[rows], entropy[rows] = answers.margin, answers.entropy
+    return label, confidence, margin, entropy
+
+
+def _features(
+    batch: pa.RecordBatch, encoder: Encoder | None
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.int8]]:
+    rows = batch.num_rows
+    scanned = np.zeros(rows, np.bool_)
+    if encoder is None:
+        return scanned, np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), np.int8)
+    sketch = np.zeros((rows, encoder.sketch_size), np.uint8)
+    embedding = np.zeros((rows, encoder.embedding_size), np.int8)
+    for at, values in tensor_rows(batch, elements=encoder.elements, floating=encoder.floating):
+        if encoder.floating:
+            finite = np.isfinite(values).all(axis=1)
+            at, values = at[finite], values[finite]  # noqa: PLW2901
+        if len(at):
+            sketch[at], embedding[at] = encoder.encode(values)
+            scanned[at] = True
+    return scanned, sketch, embedding

@@ -1,0 +1,241 @@
+"""Detect: frames of interactions become findings and audit records.
+
+Findings and audit frames go out at once. The offsets of the frames they came from are
+acknowledged by the next snapshot, so that state on disk and committed offset always agree: a
+worker that is killed starts from both and repeats, with the same ids, what came after.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import pyarrow as pa
+import structlog
+from models.profiles import load_profiles
+
+from config.errors import PoisonRecord
+from streams.dlq import DeadLetters
+from streams.engine import Detected, Engine, EngineOptions
+from streams.frames import FRAME_CONTENT_TYPE, decode_frame, encode_frame
+from streams.producer import Producer
+from streams.roles.base import Chunk, Partition
+from streams.state import SnapshotStore
+from streams.topics import AUDIT, FINDINGS, INTERACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.profiles import LoadedProfile
+
+    from config.settings import Settings
+    from detectors.finding import Finding
+
+log = structlog.get_logger(__name__)
+
+#: Small frames are joined up to this many rows before the detectors see them.
+GATHER_ROWS = 4096
+#: Chunks whose findings and audit frames may be on their way at once.
+MAX_IN_FLIGHT = 4
+#: A snapshot may take at most this share of the time between two.
+MAX_SNAPSHOT_SHARE = 0.1
+FINDING_HEADERS = (
+    ("content-type", b"application/json"),
+    ("ce_specversion", b"1.0"),
+    ("ce_type", b"io.vedette.finding.v1"),
+    ("ce_source", b"vedette/detect"),
+)
+AUDIT_HEADERS = (("content-type", FRAME_CONTENT_TYPE.encode()),)
+
+
+@dataclass
+class _Owned:
+    """A partition of ours: its detectors, and what is not yet covered by a snapshot."""
+
+    engine: Engine
+    next_offset: int = 0
+    held: list[Chunk] = field(default_factory=list)
+    in_flight: list[asyncio.Future[object]] = field(default_factory=list)
+    snapshot_due_s: float = 0.0
+
+
+class DetectRole:
+    """Runs an `Engine` for each owned partition of the interactions."""
+
+    name = "detect"
+    topics = (INTERACTIONS,)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store = SnapshotStore(settings.state)
+        self._producer = Producer(settings.kafka)
+        self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
+        self._profiles: Mapping[str, LoadedProfile] = {}
+        self._owned: dict[Partition, _Owned] = {}
+        self._timer: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load the profiles, connect, and keep snapshotting while traffic is quiet."""
+        self._profiles = await self._run(
+            load_profiles, self._settings.profiles, None, self._settings.detect.device
+        )
+        log.info("profiles loaded", models=sorted(self._profiles))
+        await self._producer.start()
+        self._timer = asyncio.create_task(self._snapshot_when_quiet())
+
+    async def assigned(self, partitions: set[Partition]) -> None:
+        """Start each partition from its snapshot."""
+        for partition in partitions:
+            owned = _Owned(Engine(self._profiles, self._engine_options()))
+            saved = await self._run(self._store.read, _snapshot_name(partition))
+            if saved is not None:
+                arrays, meta = saved
+                state = msgspec.json.decode(meta, type=_SnapshotMeta)
+                owned.next_offset = state.next_offset
+                await self._run(owned.engine.restore, arrays, bytes(state.engine))
+            self._owned[partition] = owned
+
+    async def process(self, chunk: Chunk) -> None:
+        """Detect on a chunk of frames; its acknowledgement waits for the next snapshot."""
+        async with self._lock:
+            owned = self._owned.get(chunk.source)
+            if owned is None:
+                return
+            await self._process_owned(owned, chunk)
+            if time.monotonic() >= owned.snapshot_due_s:
+                await self._snapshot(chunk.source)
+
+    async def release(self, partitions: set[Partition]) -> None:
+        """Snapshot and acknowledge what is held, then let the partitions go."""
+        async with self._lock:
+            for partition in partitions & self._owned.keys():
+                await self._snapshot(partition)
+                del self._owned[partition]
+
+    async def stop(self) -> None:
+        """Close the producer and the detection thread."""
+        if self._timer:
+            self._timer.cancel()
+            await asyncio.gather(self._timer, return_exceptions=True)
+        await self._producer.stop()
+        self._thread.shutdown()
+
+    async def _process_owned(self, owned: _Owned, chunk: Chunk) -> None:
+        frames = []
+        for record in chunk.records:
+            if record.offset < owned.next_offset:
+                continue
+            try:
+                frames.append(decode_frame(record.value))
+            except PoisonRecord as error:
+                await self._dead_letters.send(record, error, stage=self.name)
+        for batch in gather(frames):
+            detected = await self._run(owned.engine.process, batch)
+            await self._publish(owned, chunk.source.partition, detected)
+        owned.held.append(chunk)
+        owned.next_offset = max(owned.next_offset, chunk.next_offset)
+        while len(owned.in_flight) > MAX_IN_FLIGHT:
+            await owned.in_flight.pop(0)
+
+    async def _publish(self, owned: _Owned, partition: int, detected: Detected) -> None:
+        for finding in detected.findings:
+            owned.in_flight.append(await self._send_finding(finding))
+        if detected.audit.num_rows:
+            owned.in_flight.append(
+                await self._producer.send(
+                    AUDIT,
+                    encode_frame(detected.audit),
+                    partition=partition,
+                    headers=AUDIT_HEADERS,
+                )
+            )
+
+    async def _send_finding(self, finding: Finding) -> asyncio.Future[object]:
+        return await self._producer.send(
+            FINDINGS,
+            msgspec.json.encode(finding),
+            key=finding.subject.ids[0].encode(),
+            headers=(*FINDING_HEADERS, ("ce_id", finding.id.encode())),
+        )
+
+    async def _snapshot(self, partition: Partition) -> None:
+        """Write the state of a partition, then acknowledge all that it covers."""
+        owned = self._owned[partition]
+        if not owned.held:
+            return
+        started_s = time.monotonic()
+        await asyncio.gather(*owned.in_flight)
+        owned.in_flight.clear()
+        await self._run(self._write_snapshot, partition, owned)
+        for chunk in owned.held:
+            chunk.ack()
+        owned.held.clear()
+        took_s = time.monotonic() - started_s
+        pause_s = max(self._settings.detect.snapshot_interval_s, took_s / MAX_SNAPSHOT_SHARE)
+        owned.snapshot_due_s = time.monotonic() + pause_s
+
+    def _write_snapshot(self, partition: Partition, owned: _Owned) -> None:
+        arrays, engine = owned.engine.snapshot()
+        meta = _SnapshotMeta(next_offset=owned.next_offset, engine=msgspec.Raw(engine))
+        self._store.write(_snapshot_name(partition), arrays, msgspec.json.encode(meta))
+
+    async def _snapshot_when_quiet(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.detect.snapshot_interval_s / 4)
+            async with self._lock:
+                for partition, owned in list(self._owned.items()):
+                    if owned.held and time.monotonic() >= owned.snapshot_due_s:
+                        await self._snapshot(partition)
+
+    def _engine_options(self) -> EngineOptions:
+        detect = self._settings.detect
+        return EngineOptions(
+            run_length_events=detect.run_length_events,
+            max_clients=detect.max_clients,
+            lateness_s=detect.lateness_s,
+        )
+
+    async def _run(self, function, *arguments):  # type: ignore[no-untyped-def] # noqa: ANN
+        """Run blocking work in the one detection thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, function, *arguments)
+
+
+class _SnapshotMeta(msgspec.Struct):
+    next_offset: int
+    engine: msgspec.Raw
+
+
+def gather(frames: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
+    """Join small frames, so that quiet traffic costs no more per event than busy traffic."""
+    joined: list[pa.RecordBatch] = []
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for frame in frames:
+        if waiting and rows + frame.num_rows > GATHER_ROWS:
+            joined.append(_concat(waiting))
+            waiting, rows = [], 0
+        waiting.append(frame)
+        rows += frame.num_rows
+    if waiting:
+        joined.append(_concat(waiting))
+    return joined
+
+
+def _concat(frames: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return frames[0] if len(frames) == 1 else pa.concat_batches(frames)
+
+
+def _snapshot_name(partition: Partition) -> str:
+    return f"detect-{partition.topic}-{partition.partition}"
+
+
+def make(settings: Settings) -> DetectRole:
+    """Build the role."""
+    return DetectRole(settings)
