@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from detectors.suite import Suite
 
 from config.errors import Fatal
 from detectors.batch import FIXED_POINT_ONE
+from detectors.suite import Suite
 from streams.columns import codes
 from streams.featurise import to_batch
 from streams.frames import AUDIT_SCHEMA
@@ -21,10 +21,10 @@ from streams.positions import Positions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from models.profiles import LoadedProfile
     from numpy.typing import NDArray
 
     from detectors.finding import Finding
+    from models.profiles import LoadedProfile
 
 #: Models beyond this many are audited as not scanned: a name costs nothing to invent.
 MAX_MODELS = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from detectors.answers import answers_of
 
+from detectors.answers import answers_of
 from detectors.batch import Batch
 from streams.columns import (
     codes,
@@ -20,8 +20,9 @@ from streams.columns import (
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from models.encoder import Encoder
     from numpy.typing import NDArray
+
+    from models.encoder import Encoder
 
 
 def to_batch(

@@ -73,7 +73,8 @@ def encode_frame(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
 
 
 def decode_frame(data: bytes | None, schema: pa.Schema = INTERACTION_SCHEMA) -> pa.RecordBatch:

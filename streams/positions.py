@@ -68,7 +68,8 @@ class Positions:
                 source.time_us = int(seen[-1])
             slowest = np.minimum(slowest, np.where(seen == _NEVER, slowest, seen))
             fastest = np.maximum(fastest, seen)
-        return np.maximum(slowest, fastest - IDLE_SOURCE_US)
+        watermark: NDArray[np.int64] = np.maximum(slowest, fastest - IDLE_SOURCE_US)
+        return watermark
 
     def snapshot(self) -> bytes:
         """Return the state as JSON."""

@@ -67,11 +67,11 @@ def replay(
     --------
     ``vedette replay day.parquet --profile profiles --findings findings.jsonl``
     """
-    from models.profiles import load_profiles
     from rich.console import Console
     from rich.progress import Progress
 
     from config.settings import load_settings
+    from models.profiles import load_profiles
     from streams.engine import Engine, EngineOptions
     from streams.recording import count_rows
     from streams.replay import replay as run_replay

@@ -11,29 +11,30 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import pyarrow as pa
 import structlog
-from models.profiles import load_profiles
 
 from config.errors import PoisonRecord
+from models.profiles import load_profiles
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
 from streams.frames import FRAME_CONTENT_TYPE, decode_frame, encode_frame
 from streams.producer import Producer
-from streams.roles.base import Chunk, Partition
 from streams.state import SnapshotStore
 from streams.topics import AUDIT, FINDINGS, INTERACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from models.profiles import LoadedProfile
+    from collections.abc import Callable, Mapping, Sequence
 
     from config.settings import Settings
     from detectors.finding import Finding
+    from models.profiles import LoadedProfile
+    from streams.roles.base import Chunk, Partition
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -201,7 +202,7 @@ class DetectRole:
             lateness_s=detect.lateness_s,
         )
 
-    async def _run(self, function, *arguments):  # type: ignore[no-untyped-def] # noqa: ANN
+    async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run blocking work in the one detection thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, function, *arguments)
