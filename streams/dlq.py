@@ -1,0 +1,118 @@
+"""Dead letters: the record as it came, plus why and where it was refused.
+
+The original bytes and headers stay untouched, so that a dead letter can be replayed; ours
+follow them. Header texts are made by Vedette alone and hold nothing of the payload.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.topics import DLQ_SUFFIX, dlq
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from config.errors import PoisonRecord
+    from streams.roles.base import Record
+
+_PREFIX = "__dlq.errors."
+ERROR_CLASS_HEADER = "vedette-error-class"
+STAGE_HEADER = "vedette-stage"
+FAILED_AT_HEADER = "vedette-failed-at"
+REPLAYED_HEADER = "vedette-replayed"
+
+Headers = list[tuple[str, bytes]]
+
+
+class DeadLetter(NamedTuple):
+    """What is sent to ``topic``."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Sender(Protocol):
+    """The part of `streams.producer.Producer` that dead letters need."""
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> asyncio.Future[object]:
+        """Queue a record; the future is done when the broker has it."""
+
+
+def dead_letter(
+    record: Record, error: PoisonRecord, *, stage: str, group: str, failed_at_s: float
+) -> DeadLetter:
+    """Build the dead letter of ``record``.
+
+    Raises
+    ------
+    ValueError
+        If the record is a dead letter itself: those are never dead-lettered again.
+    """
+    if record.topic.endswith(DLQ_SUFFIX):
+        raise ValueError("a dead letter is never dead-lettered again")
+    when = datetime.fromtimestamp(failed_at_s, UTC).isoformat(timespec="milliseconds")
+    added = {
+        _PREFIX + "topic": record.topic,
+        _PREFIX + "partition": str(record.partition),
+        _PREFIX + "offset": str(record.offset),
+        _PREFIX + "group": group,
+        _PREFIX + "delivery.count": "1",
+        _PREFIX + "message": str(error),
+        ERROR_CLASS_HEADER: error.reason,
+        STAGE_HEADER: stage,
+        FAILED_AT_HEADER: when,
+    }
+    headers = [*record.headers, *((name, text.encode()) for name, text in added.items())]
+    return DeadLetter(dlq(record.topic), record.key, record.value, headers)
+
+
+class DeadLetters:
+    """Sends bad records to the dead-letter topic of their own topic.
+
+    Parameters
+    ----------
+    producer
+        Started `streams.producer.Producer`.
+    group
+        Consumer group that refused the record.
+    clock
+        Gives seconds since the epoch, for the ``vedette-failed-at`` header.
+
+    Attributes
+    ----------
+    counts
+        Dead letters sent, by (topic, reason).
+    """
+
+    def __init__(
+        self, producer: Sender, *, group: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._producer = producer
+        self._group = group
+        self._clock = clock
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def send(self, record: Record, error: PoisonRecord, stage: str) -> asyncio.Future[object]:
+        """Queue the dead letter; await the returned future before acknowledging the record."""
+        letter = dead_letter(
+            record, error, stage=stage, group=self._group, failed_at_s=self._clock()
+        )
+        delivery = await self._producer.send(
+            letter.topic, letter.value, key=letter.key, headers=letter.headers
+        )
+        self.counts[record.topic, error.reason] += 1
+        return delivery

@@ -1,0 +1,113 @@
+"""Pseudonyms: keyed hashes instead of who people are.
+
+``HMAC-SHA256(key, kind || 0x00 || value)`` cut to 128 bits, base32, prefixed with the epoch of
+the key. Without the key a pseudonym cannot be turned back by trying all e-mails or addresses;
+deleting the key of an epoch unlinks everything that was written in it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from base64 import b32encode
+from functools import lru_cache
+from hashlib import blake2b, sha256
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from typing import TYPE_CHECKING
+
+from config.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from config.settings import Settings
+
+KEY_BYTES = 32
+_DIGEST_BYTES = 16
+_CACHED_IDENTITIES = 1 << 16
+
+
+class Pseudonyms:
+    """Turns identities into pseudonyms of one key epoch.
+
+    Parameters
+    ----------
+    key
+        Secret of the epoch, at least 16 bytes.
+    epoch
+        Number of the epoch; part of every pseudonym.
+
+    Examples
+    --------
+    >>> names = Pseudonyms(bytes(32))
+    >>> names.of("client", "alice")
+    'u1_a227lep5g3k7kkxk7lum2z7phq'
+    """
+
+    def __init__(self, key: bytes, epoch: int = 1) -> None:
+        if len(key) < 16:
+            raise ConfigError("VEDETTE_PSEUDONYM_KEY must have at least 16 bytes")
+        self._key = key
+        self._prefix = f"u{epoch}_"
+        self._payload_hash = blake2b(
+            key=sha256(b"payload\0" + key).digest(), digest_size=_DIGEST_BYTES
+        )
+        # Every event asks for its client; an attacker who makes up identities costs one HMAC each.
+        self.of = lru_cache(maxsize=_CACHED_IDENTITIES)(self._pseudonym)
+
+    def _pseudonym(self, kind: str, value: str) -> str:
+        digest = hmac.digest(self._key, kind.encode() + b"\0" + value.encode(), "sha256")
+        return self._prefix + b32encode(digest[:_DIGEST_BYTES]).decode().rstrip("=").lower()
+
+    def payload_hash(self, *parts: bytes) -> bytes:
+        """Return a keyed 128-bit hash of the exact payload."""
+        hasher = self._payload_hash.copy()
+        for part in parts:
+            hasher.update(part)
+        return hasher.digest()
+
+
+@lru_cache(maxsize=_CACHED_IDENTITIES)
+def network_of(address: str) -> str | None:
+    """Cut an address to its /24 or /48 network; None if it is no address.
+
+    Examples
+    --------
+    >>> network_of("203.0.113.77")
+    '203.0.113.0/24'
+    """
+    try:
+        parsed = ip_address(address.strip("[]"))
+    except ValueError:
+        return None
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if isinstance(parsed, IPv4Address):
+        return str(IPv4Network((int(parsed), 24), strict=False))
+    return str(IPv6Network((int(parsed), 48), strict=False))
+
+
+def load_pseudonyms(settings: Settings) -> Pseudonyms:
+    """Return the pseudonyms of the configured key, or of one made once under ``home/keys``."""
+    if settings.pseudonym_key is not None:
+        return Pseudonyms(settings.pseudonym_key.get_secret_value().encode())
+    return Pseudonyms(_created_once(settings.home / "keys" / "pseudonym-1.key"))
+
+
+def _created_once(path: Path) -> bytes:
+    """Read the key file; several workers that start together agree on one."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    if not path.exists():
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as target:
+            target.write(secrets.token_bytes(KEY_BYTES))
+            target.flush()
+            os.fsync(target.fileno())
+        try:
+            os.link(temporary, path)  # unlike a rename this never replaces another's key
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return path.read_bytes()
