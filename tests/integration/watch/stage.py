@@ -1,0 +1,151 @@
+"""A whole watch of real processes on a broker of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import psutil
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from config.settings import KafkaSettings, Settings
+from streams.admin import apply_topics
+from streams.broker import ensure_running, stop
+from streams.topics import FINDINGS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROLES = ("ingest", "detect", "respond", "index")
+WEBHOOK_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" * 1
+
+
+@dataclass
+class Receiver:
+    """A loopback webhook endpoint that remembers what it got."""
+
+    ids: list[str] = field(default_factory=list)
+    port: int = 0
+
+    async def start(self) -> web.AppRunner:
+        """Listen on a free port."""
+
+        async def accept(request: web.Request) -> web.Response:
+            await request.read()
+            self.ids.append(request.headers["webhook-id"])
+            return web.Response(status=204)
+
+        app = web.Application()
+        app.router.add_post("/hook", accept)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.port = site._server.sockets[0].getsockname()[1]
+        return runner
+
+
+class Watch:
+    """``vedette up`` as a child process, with its own broker and home."""
+
+    def __init__(self, home: Path, port: int, profiles: Path, webhook_port: int) -> None:
+        self.settings = Settings(
+            home=home, kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
+        )
+        ensure_running(self.settings)
+        apply_topics(self.settings)
+        hook = {
+            "name": "receiver",
+            "url": f"http://127.0.0.1:{webhook_port}/hook",
+            "secret": WEBHOOK_SECRET,
+            "allow_private": True,
+        }
+        environment = {
+            **os.environ,
+            "VEDETTE_HOME": str(home),
+            "VEDETTE_PROFILES_DIR": str(profiles),
+            "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": self.settings.kafka.bootstrap_servers,
+            "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
+            "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+            "VEDETTE_DETECT__SNAPSHOT_INTERVAL_S": "1",
+            "VEDETTE_RESPOND__WEBHOOKS": msgspec.json.encode([hook]).decode(),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "streams.cli.main", "up", *ROLES, "--no-broker"], env=environment
+        )
+
+    def kill(self, role: str) -> bool:
+        """Kill -9 one role; False if it is not up just now."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if child.cmdline()[-2:] == ["run", role]:
+                    child.send_signal(signal.SIGKILL)
+                    return True
+            except psutil.Error:
+                continue
+        return False
+
+    def close(self) -> int:
+        """Stop the roles, then the broker; return the exit code of ``vedette up``."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(60)
+        finally:
+            self.process.kill()
+            stop(self.settings)
+
+    def audited(self) -> list[str]:
+        """Return the ids of all interactions in the audit trail."""
+        if not self.settings.audit_database.exists():
+            return []
+        with sqlite3.connect(f"file:{self.settings.audit_database}?mode=ro", uri=True) as database:
+            rows = database.execute("SELECT event_id FROM documents WHERE kind = 'event'")
+            return [row[0] for row in rows]
+
+    async def findings(self) -> dict[str, bytes]:
+        """Return the latest value of every finding id on the topic."""
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.settings.kafka.bootstrap_servers)
+        await consumer.start()
+        try:
+            partition = TopicPartition(FINDINGS, 0)
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            end = (await consumer.end_offsets([partition]))[partition]
+            found = {}
+            while await consumer.position(partition) < end:
+                for records in (await consumer.getmany(timeout_ms=500)).values():
+                    for record in records:
+                        found[msgspec.json.decode(record.value)["id"]] = record.value
+            return found
+        finally:
+            await consumer.stop()
+
+
+async def until(condition: object, *, within_s: float, what: str) -> None:
+    """Wait until ``condition()`` is true."""
+    deadline_s = time.monotonic() + within_s
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline_s:
+            message = f"after {within_s:.0f} s still not: {what}"
+            raise AssertionError(message)
+        await asyncio.sleep(0.5)
+
+
+def free_ports() -> Iterator[int]:
+    """Yield ports that nobody listens on."""
+    import socket
+
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            yield probe.getsockname()[1]
