@@ -1,0 +1,1 @@
+"""From findings to what people and gateways act on: alerts and verdicts."""

@@ -1,0 +1,159 @@
+"""Verdicts: what a gateway should do with a client, until when.
+
+The topic is compacted with the client as key, so a gateway that reads it from the start holds
+the current verdict of everyone. A milder verdict does not replace a stronger one that still
+holds, and expired ones are removed with tombstones.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from config.errors import PoisonRecord
+from detectors.finding import Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from detectors.finding import Finding
+
+Action = Literal["watch", "throttle", "challenge", "block"]
+_STRENGTH: dict[Action, int] = {"watch": 0, "throttle": 1, "challenge": 2, "block": 3}
+
+_BY_SEVERITY: dict[Severity, Action | None] = {
+    "info": None,
+    "low": "watch",
+    "medium": "throttle",
+    "high": "challenge",
+    "critical": "block",
+}
+#: Kinds that say little about intent are never answered with more than this.
+_CEILING: dict[str, Action] = {"burst": "throttle", "drift": "watch"}
+_PERSONAL_SUBJECTS = frozenset({"client", "campaign"})
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do with one client, schema ``verdict.v1``.
+
+    ``shadow`` asks gateways to log what they would have done, and to do nothing.
+    """
+
+    client: str
+    action: Action
+    since: str
+    until: str
+    reason: str
+    severity: Severity
+    finding: str
+    model: str
+    tenant: str | None
+    shadow: bool
+
+
+def event_time(text: str) -> datetime:
+    """Parse the event time of a finding.
+
+    Raises
+    ------
+    PoisonRecord
+        If it is no ISO 8601 time with a zone.
+    """
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise PoisonRecord("bad_time", "a finding's time must be ISO 8601") from None
+    if parsed.tzinfo is None:
+        raise PoisonRecord("bad_time", "a finding's time needs a zone")
+    return parsed.astimezone(UTC)
+
+
+def action_for(severity: Severity, kind: str) -> Action | None:
+    """Return what a finding of this severity and kind deserves, None if nothing."""
+    action = _BY_SEVERITY[severity]
+    ceiling = _CEILING.get(kind)
+    if action is None or ceiling is None:
+        return action
+    return min(action, ceiling, key=_STRENGTH.__getitem__)
+
+
+def verdicts_of(finding: Finding, *, ttl_s: float, shadow: bool) -> tuple[Verdict, ...]:
+    """Return one verdict a client that the finding is about; none for models and tenants."""
+    action = action_for(finding.severity, finding.kind)
+    if action is None or finding.subject.type not in _PERSONAL_SUBJECTS:
+        return ()
+    time = event_time(finding.time)
+    return tuple(
+        Verdict(
+            client=client,
+            action=action,
+            since=_iso(time),
+            until=_iso(time + timedelta(seconds=ttl_s)),
+            reason=finding.kind,
+            severity=finding.severity,
+            finding=finding.id,
+            model=finding.model,
+            tenant=finding.tenant,
+            shadow=shadow,
+        )
+        for client in finding.subject.ids
+    )
+
+
+def _iso(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class VerdictBook:
+    """The verdicts that hold, by client; time is that of the findings, not the clock's.
+
+    Parameters
+    ----------
+    capacity
+        Most clients remembered. The one that was judged longest ago is forgotten first; its
+        record stays in the topic until its client is judged again.
+    """
+
+    def __init__(self, capacity: int = 100_000) -> None:
+        self._held: OrderedDict[str, Verdict] = OrderedDict()
+        self._capacity = capacity
+        self._latest = ""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def load(self, client: str, verdict: Verdict | None) -> None:
+        """Take over what the topic holds for a client."""
+        if verdict is None:
+            self._held.pop(client, None)
+        else:
+            self._keep(verdict)
+
+    def judge(self, verdict: Verdict) -> Verdict:
+        """Return the verdict to publish: the new one, or a stronger one that still holds."""
+        held = self._held.get(verdict.client)
+        if held is not None and held.until > verdict.since:
+            if _STRENGTH[held.action] > _STRENGTH[verdict.action]:
+                return held
+            until = max(held.until, verdict.until)
+            verdict = msgspec.structs.replace(verdict, until=until)
+        self._keep(verdict)
+        return verdict
+
+    def expire(self, now: datetime) -> Iterator[str]:
+        """Forget and yield the clients whose verdict has run out at event time ``now``."""
+        # Times of one form compare as text. A late finding must not turn the clock back.
+        self._latest = max(self._latest, _iso(now))
+        gone = [client for client, held in self._held.items() if held.until <= self._latest]
+        for client in gone:
+            del self._held[client]
+        return iter(gone)
+
+    def _keep(self, verdict: Verdict) -> None:
+        self._held[verdict.client] = verdict
+        self._held.move_to_end(verdict.client)
+        if len(self._held) > self._capacity:
+            self._held.popitem(last=False)

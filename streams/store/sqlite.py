@@ -1,0 +1,240 @@
+"""The writer of the audit database: one thread owns one connection and commits in groups.
+
+A document is durable when the future of its submission resolves: WAL with synchronous FULL
+syncs at every commit. A document whose id is already there is left alone, so replays of the
+audit topic insert nothing. What piles up while one commit syncs goes into the next one: under
+load commits grow by themselves, at rest a document does not wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, NamedTuple
+
+from config.errors import Fatal, Transient, VedetteError
+from streams.store.schema import APPLICATION_ID, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+PAGE_SIZE_BYTES = 8192
+CHECKPOINT_PAGES = 4000
+BUSY_TIMEOUT_MS = 5000
+QUEUE_SUBMISSIONS = 256
+RETRY_AFTER_S = 1.0
+
+# ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
+_INSERT = (
+    "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING"
+)
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
+
+
+class Row(NamedTuple):
+    """One document as it is inserted; ``body`` is the exact ECS JSON, ``ts`` in microseconds."""
+
+    event_id: str
+    ts: int
+    kind: str
+    client: str | None
+    model: str | None
+    rule_id: str | None
+    tenant: str | None
+    body: bytes
+
+
+class _Submission(NamedTuple):
+    rows: Sequence[Row]
+    result: Future[int]
+
+
+class AuditWriter:
+    """Inserts documents durably; at most one writer of a file exists on a machine.
+
+    Parameters
+    ----------
+    path
+        The database file; its directory is created.
+    batch_documents
+        Upper bound of documents in one transaction.
+    """
+
+    def __init__(self, path: Path, *, batch_documents: int = 2000) -> None:
+        self._path = path
+        self._batch_documents = batch_documents
+        self._queue: queue.Queue[_Submission | None] = queue.Queue(QUEUE_SUBMISSIONS)
+        self._thread: threading.Thread | None = None
+        self._lock_file: int | None = None
+
+    def open(self) -> None:
+        """Take the lock, bring the schema up to date and start the thread.
+
+        Raises
+        ------
+        Fatal
+            If another process writes the file, or it is no audit database.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock_file = _lock(self._path)
+        opened: Future[int] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(opened,), name="audit-writer", daemon=True
+        )
+        self._thread.start()
+        try:
+            opened.result()
+        except VedetteError:
+            self.close()
+            raise
+
+    def submit(self, rows: Sequence[Row]) -> Future[int]:
+        """Queue rows; the future gives the number of new ones once they are durable.
+
+        Blocks while the queue is full. The future fails with `Transient` (nothing of the
+        submission was stored, submit again) or `Fatal`.
+        """
+        if self._thread is None:
+            raise Fatal("the audit writer is not open")
+        result: Future[int] = Future()
+        self._queue.put(_Submission(rows, result))
+        return result
+
+    def close(self) -> None:
+        """Commit what was submitted, checkpoint, and give up the lock."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def _run(self, opened: Future[int]) -> None:
+        try:
+            connection = _connect(self._path)
+        except sqlite3.Error as error:
+            opened.set_exception(explain(error))
+            self._refuse_until_closed()
+            return
+        except Fatal as error:
+            opened.set_exception(error)
+            self._refuse_until_closed()
+            return
+        opened.set_result(0)
+        with contextlib.closing(connection):
+            while group := self._next_group():
+                _commit(connection, group)
+
+    def _refuse_until_closed(self) -> None:
+        while submission := self._queue.get():
+            submission.result.set_exception(Fatal("the audit writer could not open its file"))
+
+    def _next_group(self) -> list[_Submission]:
+        """Wait for a submission, then take what else is there, up to the batch size."""
+        first = self._queue.get()
+        if first is None:
+            return []
+        group, documents = [first], len(first.rows)
+        while documents < self._batch_documents:
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if following is None:
+                self._queue.put(None)
+                break
+            group.append(following)
+            documents += len(following.rows)
+        return group
+
+
+def _commit(connection: sqlite3.Connection, group: list[_Submission]) -> None:
+    """Store a group in one transaction and tell every submitter."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        inserted = [connection.executemany(_INSERT, item.rows).rowcount for item in group]
+        connection.execute("COMMIT")
+    except (sqlite3.Error, UnicodeError, OverflowError) as error:
+        _roll_back(connection)
+        failure = explain(error) if isinstance(error, sqlite3.Error) else _unstorable(error)
+        for item in group:
+            item.result.set_exception(failure)
+        return
+    for item, count in zip(group, inserted, strict=True):
+        item.result.set_result(count)
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+
+
+def _unstorable(error: Exception) -> Fatal:
+    return Fatal(f"a document does not fit the audit database ({type(error).__name__})")
+
+
+def explain(error: sqlite3.Error) -> Transient | Fatal:
+    """Sort an SQLite error into what passes by itself and what does not."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return Transient(
+            "the disk of the audit database is full; free space, nothing is lost meanwhile",
+            retry_after_s=RETRY_AFTER_S,
+        )
+    if code in _PASSING:
+        return Transient(
+            f"the audit database cannot be written now ({name}); look at its disk, its mount "
+            "and other programs that have it open",
+            retry_after_s=RETRY_AFTER_S,
+        )
+    return Fatal(f"the audit database failed ({name}); check it with `PRAGMA integrity_check`")
+
+
+def _lock(path: Path) -> int:
+    """Hold the lock file: two writing connections can corrupt a WAL before SQLite 3.51.3."""
+    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise Fatal(
+            f"another process writes {path}; run one index role a database, or set "
+            "VEDETTE_AUDIT_DB to another file"
+        ) from None
+    return descriptor
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    new = not path.exists()
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+    try:
+        if new:
+            path.chmod(0o600)
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        migrate(connection)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
