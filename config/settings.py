@@ -46,10 +46,12 @@ class IngestSettings(_Section):
     max_tensor_elements: int = Field(default=1 << 22, ge=1)
     max_text_bytes: int = Field(default=256 << 10, ge=256)
     max_identity_bytes: int = Field(default=512, ge=16)
+    max_batch_rows: int = Field(default=4096, ge=1)
     max_past_s: float = Field(default=86_400.0, gt=0)
     max_future_s: float = Field(default=300.0, gt=0)
     join_timeout_s: float = Field(default=60.0, gt=0)
     max_pending_halves: int = Field(default=200_000, ge=1)
+    max_pending_bytes: int = Field(default=128 << 20, ge=1 << 16)
     frame_rows: int = Field(default=512, ge=1, le=8192)
     frame_bytes: int = Field(default=512 << 10, ge=4096)
     snapshot_interval_s: float = Field(default=2.0, gt=0)
@@ -99,6 +101,9 @@ class RespondSettings(_Section):
 
     webhooks: tuple[WebhookSettings, ...] = ()
     verdict_ttl_s: float = Field(default=3600.0, gt=0)
+    verdict_shadow: bool = Field(
+        default=True, description="gateways log verdicts instead of acting on them"
+    )
     retry_schedule_s: tuple[float, ...] = (
         5,
         300,

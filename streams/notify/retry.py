@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from enum import Enum
 from typing import TYPE_CHECKING
+
+import structlog
 
 from streams.notify import metrics
 from streams.notify.base import Delivered, Gone, Permanent, RetryLater
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from streams.notify.base import Notifier, Outcome
     from streams.respond.alerts import Alert
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger(__name__)
 
 JITTER_RATIO = 0.2
 
@@ -71,12 +72,7 @@ class RetryStage:
                 return self._disable(alert, "the receiver answered 410 Gone")
             if outcome.reason != told:
                 told = outcome.reason
-                log.warning(
-                    "webhook %s does not take alert %s (%s), will retry",
-                    self._notifier.name,
-                    alert.id,
-                    outcome.reason,
-                )
+                self._tell(alert, outcome.reason)
             if attempt < len(self._schedule_s):
                 await self._sleep(self._wait_s(attempt, outcome))
         return self._disable(alert, f"the retry schedule is exhausted, last failure: {told}")
@@ -102,23 +98,32 @@ class RetryStage:
         # Only ever later: Retry-After is a promise that it is in vain before.
         return wait_s * (1 + JITTER_RATIO * self._jitter())
 
+    def _tell(self, alert: Alert, reason: str) -> None:
+        """Log a failure; `deliver` stays quiet while the same one repeats."""
+        log.warning(
+            "webhook does not take an alert, will retry",
+            webhook=self._notifier.name,
+            alert=alert.id,
+            reason=reason,
+        )
+
     def _give_up(self, alert: Alert, outcome: Permanent) -> Result:
         metrics.GIVEN_UP.labels(self._notifier.name).inc()
         log.error(
-            "webhook %s will never take alert %s (%s), going on with the next",
-            self._notifier.name,
-            alert.id,
-            outcome.reason,
+            "webhook will never take this alert, going on with the next",
+            webhook=self._notifier.name,
+            alert=alert.id,
+            reason=outcome.reason,
         )
         return Result.GIVEN_UP
 
     def _disable(self, alert: Alert, why: str) -> Result:
         metrics.DISABLED.labels(self._notifier.name).set(1)
         log.critical(
-            "webhook %s is disabled at alert %s: %s; repair it and restart `vedette respond`, "
-            "which goes on with that alert as long as the alerts topic keeps it",
-            self._notifier.name,
-            alert.id,
-            why,
+            "webhook disabled; repair it and restart the respond role, which goes on with this "
+            "alert as long as the alerts topic keeps it",
+            webhook=self._notifier.name,
+            alert=alert.id,
+            reason=why,
         )
         return Result.DISABLED

@@ -12,6 +12,7 @@ from detectors.finding import Severity, Subject, Technique
 from streams.respond.playbook import play_for, runbook
 from streams.respond.severity import SEVERITIES
 from streams.respond.text import shown
+from streams.respond.times import event_time, iso
 
 if TYPE_CHECKING:
     from detectors.finding import Finding
@@ -66,12 +67,18 @@ def alert_id(finding_id: str) -> str:
 
 
 def alert_of(finding: Finding) -> Alert:
-    """Return the alert of a finding."""
+    """Return the alert of a finding.
+
+    Raises
+    ------
+    PoisonRecord
+        If the finding has no proper time.
+    """
     play = play_for(finding.kind)
     return Alert(
         id=alert_id(finding.id),
         finding=shown(finding.id, MAX_NAME_CHARS),
-        time=finding.time,
+        time=iso(event_time(finding.time)),
         severity=finding.severity,
         risk_score=SEVERITIES[finding.severity].risk_score,
         title=f"{play.title} on {shown(finding.model)}",
@@ -86,7 +93,7 @@ def alert_of(finding: Finding) -> Alert:
         kind=shown(finding.kind),
         detector=shown(finding.detector),
         version=finding.version,
-        since=finding.since,
+        since=shown(finding.since),
         events=finding.events,
         log_e=finding.log_e,
         run_length=finding.run_length,

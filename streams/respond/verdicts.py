@@ -7,17 +7,19 @@ holds, and expired ones are removed with tombstones.
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from config.errors import PoisonRecord
 from detectors.finding import Severity
+from streams.respond.times import event_time, iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from detectors.finding import Finding
 
@@ -54,23 +56,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     shadow: bool
 
 
-def event_time(text: str) -> datetime:
-    """Parse the event time of a finding.
-
-    Raises
-    ------
-    PoisonRecord
-        If it is no ISO 8601 time with a zone.
-    """
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise PoisonRecord("bad_time", "a finding's time must be ISO 8601") from None
-    if parsed.tzinfo is None:
-        raise PoisonRecord("bad_time", "a finding's time needs a zone")
-    return parsed.astimezone(UTC)
-
-
 def action_for(severity: Severity, kind: str) -> Action | None:
     """Return what a finding of this severity and kind deserves, None if nothing."""
     action = _BY_SEVERITY[severity]
@@ -90,8 +75,8 @@ def verdicts_of(finding: Finding, *, ttl_s: float, shadow: bool) -> tuple[Verdic
         Verdict(
             client=client,
             action=action,
-            since=_iso(time),
-            until=_iso(time + timedelta(seconds=ttl_s)),
+            since=iso(time),
+            until=iso(time + timedelta(seconds=ttl_s)),
             reason=finding.kind,
             severity=finding.severity,
             finding=finding.id,
@@ -101,10 +86,6 @@ def verdicts_of(finding: Finding, *, ttl_s: float, shadow: bool) -> tuple[Verdic
         )
         for client in finding.subject.ids
     )
-
-
-def _iso(time: datetime) -> str:
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class VerdictBook:
@@ -121,6 +102,7 @@ class VerdictBook:
         self._held: OrderedDict[str, Verdict] = OrderedDict()
         self._capacity = capacity
         self._latest = ""
+        self._ends: list[tuple[str, str]] = []
 
     def __len__(self) -> int:
         return len(self._held)
@@ -146,14 +128,17 @@ class VerdictBook:
     def expire(self, now: datetime) -> Iterator[str]:
         """Forget and yield the clients whose verdict has run out at event time ``now``."""
         # Times of one form compare as text. A late finding must not turn the clock back.
-        self._latest = max(self._latest, _iso(now))
-        gone = [client for client, held in self._held.items() if held.until <= self._latest]
-        for client in gone:
-            del self._held[client]
-        return iter(gone)
+        self._latest = max(self._latest, iso(now))
+        while self._ends and self._ends[0][0] <= self._latest:
+            _, client = heapq.heappop(self._ends)
+            held = self._held.get(client)
+            if held is not None and held.until <= self._latest:
+                del self._held[client]
+                yield client
 
     def _keep(self, verdict: Verdict) -> None:
         self._held[verdict.client] = verdict
         self._held.move_to_end(verdict.client)
+        heapq.heappush(self._ends, (verdict.until, verdict.client))
         if len(self._held) > self._capacity:
             self._held.popitem(last=False)

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
+from streams.respond.times import event_time, microseconds
 from streams.store import ecs
 from streams.store.sqlite import Row
 
@@ -60,7 +61,7 @@ def alert_row(alert: Alert) -> Row:
     client = alert.subject.ids[0] if alert.subject.ids and alert.subject.type == "client" else None
     return Row(
         alert.id,
-        _microseconds(alert.time),
+        microseconds(event_time(alert.time)),
         "alert",
         client,
         alert.model,
@@ -68,11 +69,6 @@ def alert_row(alert: Alert) -> Row:
         alert.tenant,
         _encoder.encode(document),
     )
-
-
-def _microseconds(time: str) -> int:
-    parsed = np.datetime64(time.removesuffix("Z").removesuffix("+00:00"), "us")
-    return int(parsed.astype(np.int64))
 
 
 def _times(frame: pa.RecordBatch) -> tuple[list[int], list[str]]:
