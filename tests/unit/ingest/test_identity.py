@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from config.errors import ConfigError
 from config.settings import Settings
 from streams.identity import Pseudonyms, load_pseudonyms, network_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_the_same_identity_gets_the_same_pseudonym() -> None:

@@ -1,0 +1,76 @@
+"""What a body format has to offer, and the bounds it decodes within."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.decode.reasons import poison
+
+if TYPE_CHECKING:
+    from config.settings import IngestSettings
+    from streams.decode.json_body import Body
+    from streams.decode.model import RequestBody, ResponseBody
+
+INT32_MAX = (1 << 31) - 1
+
+
+class Limits(NamedTuple):
+    """Bounds of bodies, copied from the settings for fast access."""
+
+    elements: int
+    rows: int
+    text_bytes: int
+    identity_bytes: int
+
+    @classmethod
+    def of(cls, settings: IngestSettings) -> Limits:
+        """Return the bounds of ``settings``."""
+        return cls(
+            settings.max_tensor_elements,
+            settings.max_batch_rows,
+            settings.max_text_bytes,
+            settings.max_identity_bytes,
+        )
+
+
+class BodyDecoder(Protocol):
+    """One format of request and response bodies.
+
+    Every method returns None if the JSON is of another format, and raises `PoisonRecord` if it
+    is of this format and wrong, or no JSON at all.
+    """
+
+    def request(self, body: Body) -> RequestBody | None:
+        """Decode a request body."""
+
+    def response(self, body: Body) -> ResponseBody | None:
+        """Decode a response body."""
+
+    def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
+        """Decode ``{"request": ..., "response": ...}`` in one pass where that is faster."""
+
+
+def bounded(text: str | None, limit: int) -> str | None:
+    """Return an identity, refusing one that is too long.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``attribute_too_long``.
+    """
+    if text is not None and len(text) > limit:
+        raise poison("attribute_too_long")
+    return text
+
+
+def bounded_count(value: int | None) -> int | None:
+    """Return a count that fits a 32-bit column.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``int_out_of_range``.
+    """
+    if value is not None and not 0 <= value <= INT32_MAX:
+        raise poison("int_out_of_range")
+    return value

@@ -1,0 +1,252 @@
+"""The CloudEvents Kafka binding: who called what, when, and which half this is.
+
+Attributes come as headers ``ce_<name>`` (``ce-<name>`` is accepted, in any case), or in
+structured mode inside the value. Header texts are bounded before they are decoded.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
+from streams.decode.model import Part
+from streams.decode.reasons import poison
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Attributes that are read, in the order of the fields of `Attributes`.
+_NAMES = (
+    "specversion",
+    "type",
+    "source",
+    "id",
+    "time",
+    "client",
+    "tenant",
+    "model",
+    "modelversion",
+    "keyid",
+    "clientip",
+    "useragent",
+    "endpoint",
+    "status",
+    "latencyus",
+    "requestid",
+    "inferenceservicename",
+)
+_CONTENT_TYPE = len(_NAMES)
+_TRACEPARENT = _CONTENT_TYPE + 1
+_SLOTS = {
+    **{f"{prefix}{name}": slot for slot, name in enumerate(_NAMES) for prefix in ("ce_", "ce-")},
+    "content-type": _CONTENT_TYPE,
+    "traceparent": _TRACEPARENT,
+}
+
+_STRUCTURED = "application/cloudevents"
+_COMPLETE_TYPE = "io.vedette.inference.v1"
+#: Its ``ce_id`` is unique for every event; ``requestid`` joins the halves.
+_SELDON_PREFIX = "io.seldon."
+_OLD_SELDON_VERSIONS = ("0.2", "0.3")
+_INT64_DIGITS = 19
+INT64_MAX = (1 << 63) - 1
+
+
+class Attributes(NamedTuple):
+    """Attributes as texts, None where absent."""
+
+    specversion: str | None
+    type: str | None
+    source: str | None
+    id: str | None
+    time: str | None
+    client: str | None
+    tenant: str | None
+    model: str | None
+    modelversion: str | None
+    keyid: str | None
+    clientip: str | None
+    useragent: str | None
+    endpoint: str | None
+    status: str | None
+    latencyus: str | None
+    requestid: str | None
+    inferenceservicename: str | None
+    content_type: str | None
+    traceparent: str | None
+
+
+def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes:
+    """Read the headers in one pass.
+
+    Raises
+    ------
+    PoisonRecord
+        If an attribute is too long, repeated or not UTF-8.
+    """
+    values: list[str | None] = [None] * (_TRACEPARENT + 1)
+    for name, value in headers:
+        slot = _SLOTS.get(name)
+        if slot is None:
+            slot = _SLOTS.get(name.lower())
+            if slot is None:
+                continue
+        if values[slot] is not None:
+            raise poison("duplicate_attribute")
+        if value is None:
+            continue
+        if len(value) > limit:
+            raise poison("attribute_too_long")
+        try:
+            values[slot] = value.decode()
+        except UnicodeDecodeError:
+            raise poison("invalid_utf8") from None
+    return Attributes._make(values)
+
+
+def is_structured(attributes: Attributes) -> bool:
+    """Say whether the value holds the whole event."""
+    content_type = attributes.content_type
+    return content_type is not None and content_type.lower().startswith(_STRUCTURED)
+
+
+def unwrap(value: bytes, attributes: Attributes, limit: int) -> tuple[Attributes, bytes | None]:
+    """Return attributes and data of a structured event; None if it has no data.
+
+    Raises
+    ------
+    PoisonRecord
+        If the event is malformed.
+    """
+    check_utf8(value)
+    event = decode_json(_STRUCTURED_DECODER, value)
+    refuse_duplicate_keys(value, -1)
+    data = _structured_data(event)
+    texts = [_attribute_text(event.get(name), limit) for name in _NAMES]
+    content_type = _attribute_text(event.get("datacontenttype"), limit)
+    trace = _attribute_text(event.get("traceparent"), limit) or attributes.traceparent
+    return Attributes._make([*texts, content_type, trace]), data
+
+
+_STRUCTURED_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TEXT_DECODER = msgspec.json.Decoder(str | int | bool | None)
+_STRING_DECODER = msgspec.json.Decoder(str)
+
+
+def _structured_data(event: dict[str, msgspec.Raw]) -> bytes | None:
+    data, encoded = event.get("data"), event.get("data_base64")
+    if data is not None and encoded is not None:
+        raise poison("bad_structured_event")
+    if encoded is not None:
+        try:
+            return base64.b64decode(decode_json(_STRING_DECODER, encoded), validate=True)
+        except (binascii.Error, ValueError):
+            raise poison("bad_structured_event") from None
+    return None if data is None else bytes(memoryview(data))
+
+
+def _attribute_text(raw: msgspec.Raw | None, limit: int) -> str | None:
+    if raw is None:
+        return None
+    if len(memoryview(raw)) > limit:
+        raise poison("attribute_too_long")
+    value = decode_json(_TEXT_DECODER, raw)
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def part_of(attributes: Attributes) -> Part:
+    """Say which half the event is.
+
+    Raises
+    ------
+    PoisonRecord
+        If there is no envelope, or its version or type is not known.
+    """
+    kind = attributes.type
+    if kind is None:
+        raise poison("no_envelope")
+    version = attributes.specversion
+    if version != "1.0" and not (
+        version in _OLD_SELDON_VERSIONS and kind.startswith(_SELDON_PREFIX)
+    ):
+        raise poison("unknown_specversion")
+    if kind == _COMPLETE_TYPE:
+        return Part.COMPLETE
+    if kind.endswith((".request", ".request.v1")):
+        return Part.REQUEST
+    if kind.endswith((".response", ".response.v1")):
+        return Part.RESPONSE
+    raise poison("unknown_type")
+
+
+def join_id(attributes: Attributes) -> str:
+    """Return the id that both halves share.
+
+    Raises
+    ------
+    PoisonRecord
+        If it is missing.
+    """
+    kind = attributes.type or ""
+    shared = attributes.requestid if kind.startswith(_SELDON_PREFIX) else None
+    event_id = shared or attributes.id
+    if not event_id or not attributes.source:
+        raise poison("missing_attribute")
+    return event_id
+
+
+def check_content_type(content_type: str | None) -> None:
+    """Refuse bodies that say they are something else than JSON in UTF-8.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``wrong_content_type``.
+    """
+    if content_type is None or content_type == "application/json":
+        return
+    media, _, parameters = content_type.lower().partition(";")
+    media = media.strip()
+    charset = parameters.replace('"', "").partition("charset=")[2].split(";")[0].strip()
+    is_json = media in ("application/json", "text/json") or media.endswith("+json")
+    if not is_json or charset not in ("", "utf-8", "utf8", "us-ascii"):
+        raise poison("wrong_content_type")
+
+
+def parse_time_us(text: str) -> int:
+    """Return microseconds since the epoch of an RFC 3339 timestamp.
+
+    Raises
+    ------
+    PoisonRecord
+        If it is none, or has no zone.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None or len(text) < len("2026-01-01T00:00:00Z"):
+            raise poison("bad_time")
+        return round(moment.timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise poison("bad_time") from None
+
+
+def parse_count(text: str | None, maximum: int = INT64_MAX) -> int | None:
+    """Return a number of an attribute.
+
+    Raises
+    ------
+    PoisonRecord
+        If it is no number between 0 and ``maximum``.
+    """
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise poison("bad_attribute")
+    if len(text) > _INT64_DIGITS or int(text) > maximum:
+        raise poison("int_out_of_range")
+    return int(text)

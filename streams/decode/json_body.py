@@ -1,0 +1,126 @@
+"""JSON that may come from anybody: every failure becomes a named reason.
+
+msgspec decodes straight into the types that are wanted and ignores other members. Of duplicate
+keys it silently takes the last, so a monitor could be shown another request than the model
+saw. `refuse_duplicate_keys` closes that gap exactly, and is cheap for the usual event: every
+member of an object has one colon outside of strings. If a body has no more colons than
+members (and colons inside strings) were decoded, there is no room for a duplicate. Otherwise,
+or if escapes could hide a colon, the text is parsed once more with a hook that sees all pairs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from streams.decode.reasons import poison
+
+if TYPE_CHECKING:
+    from config.errors import PoisonRecord
+
+T = TypeVar("T")
+Body = bytes | msgspec.Raw
+
+
+def decode_json(decoder: msgspec.json.Decoder[T], body: Body) -> T:
+    """Decode ``body``; every failure is a `PoisonRecord`.
+
+    Raises
+    ------
+    PoisonRecord
+        If the body is not JSON or not of the decoder's type.
+    """
+    try:
+        return decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise explain(error, body) from None
+
+
+def try_decode_json(decoder: msgspec.json.Decoder[T], body: Body) -> T | None:
+    """Decode ``body``; None if it is JSON of another shape.
+
+    Raises
+    ------
+    PoisonRecord
+        If the body is not JSON.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise explain(error, body) from None
+
+
+def explain(error: Exception, body: Body) -> PoisonRecord:
+    """Name the reason of a decoder's failure."""
+    if isinstance(error, RecursionError):
+        return poison("too_deep")
+    if isinstance(error, UnicodeError):
+        return poison("invalid_utf8")
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        return poison(_invalid(text))
+    return poison(_malformed(text, bytes(memoryview(body))))
+
+
+def _invalid(text: str) -> str:
+    if "out of range" not in text:
+        return "wrong_type"
+    return "non_finite" if "Number" in text else "int_out_of_range"
+
+
+def _malformed(text: str, body: bytes) -> str:
+    if not body.strip():
+        return "empty_body"
+    if "truncated" in text:
+        return "truncated_json"
+    literal = b"NaN" in body or b"Infinity" in body
+    return "non_finite" if literal and "invalid character" in text else "malformed_json"
+
+
+def check_utf8(body: bytes) -> None:
+    """Refuse what is not UTF-8, also in members that are ignored.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``invalid_utf8``.
+    """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError:
+            raise poison("invalid_utf8") from None
+
+
+def refuse_duplicate_keys(body: bytes, members: int) -> None:
+    """Refuse objects with the same key twice, at any depth.
+
+    Parameters
+    ----------
+    body
+        JSON that msgspec has accepted.
+    members
+        How many distinct members were decoded from it, -1 if nobody counted.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``duplicate_key``.
+    """
+    if body.count(b":") == members and b"\\" not in body:
+        return
+    try:
+        json.loads(body, object_pairs_hook=_distinct, parse_int=len, parse_float=len)
+    except RecursionError:
+        raise poison("too_deep") from None
+    except ValueError:
+        raise poison("malformed_json") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise poison("duplicate_key")

@@ -1,0 +1,287 @@
+"""Open Inference Protocol V2 as JSON: ``inputs`` and ``outputs`` of named tensors.
+
+The usual body (flat data, no parameters) is decoded in one typed pass; nested data, strings and
+booleans take a second look with looser types.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from streams.decode.body import INT32_MAX, bounded
+from streams.decode.json_body import decode_json, try_decode_json
+from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
+from streams.decode.reasons import poison
+from streams.decode.tensor import DATATYPES, FLOATS, element_count, flatten, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.decode.body import Limits
+    from streams.decode.json_body import Body
+
+#: More values per row than this are no class scores (a segmentation, a generated image).
+MAX_SCORES = 4096
+SCORE_NAMES = frozenset(
+    {"probabilities", "probability", "probs", "scores", "score", "logits", "output", "outputs"}
+)
+LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "class_id", "prediction"})
+_TENSOR_MEMBERS = 4
+
+
+class Tensor(msgspec.Struct, gc=False):
+    """A tensor with flat numeric data."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[int | float]
+
+
+class LooseTensor(msgspec.Struct, gc=False):
+    """A tensor with any data."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | UnsetType = UNSET
+
+
+class Request(msgspec.Struct, gc=False):
+    """The members of a request that are read."""
+
+    inputs: list[Tensor]
+    id: str | UnsetType | None = UNSET
+
+
+class LooseRequest(msgspec.Struct, gc=False):
+    """A request with any tensors."""
+
+    inputs: list[LooseTensor]
+
+
+class Response(msgspec.Struct, gc=False):
+    """The members of a response that are read."""
+
+    outputs: list[Tensor]
+    id: str | UnsetType | None = UNSET
+    model_name: str | UnsetType | None = UNSET
+    model_version: str | UnsetType | None = UNSET
+
+
+class LooseResponse(msgspec.Struct, gc=False):
+    """A response with any tensors."""
+
+    outputs: list[LooseTensor]
+    model_name: str | None = None
+    model_version: str | None = None
+
+
+class Failure(msgspec.Struct, gc=False):
+    """The protocol's error body."""
+
+    error: str
+
+
+class _Complete(msgspec.Struct, gc=False):
+    request: Request
+    response: Response
+
+
+class _Signs(msgspec.Struct, gc=False):
+    """Which members tell the format."""
+
+    inputs: msgspec.Raw | UnsetType = UNSET
+    outputs: msgspec.Raw | UnsetType = UNSET
+    error: msgspec.Raw | UnsetType = UNSET
+
+
+class OipV2Decoder:
+    """Decodes Open Inference Protocol V2 JSON bodies."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._signs = msgspec.json.Decoder(_Signs)
+        self._complete = msgspec.json.Decoder(_Complete)
+        self._request = msgspec.json.Decoder(Request)
+        self._loose_request = msgspec.json.Decoder(LooseRequest)
+        self._response = msgspec.json.Decoder(Response)
+        self._loose_response = msgspec.json.Decoder(LooseResponse)
+        self._failure = msgspec.json.Decoder(Failure)
+
+    def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
+        """Decode a complete event; None if it is not the usual kind of one."""
+        event = try_decode_json(self._complete, body)
+        if event is None:
+            return None
+        return self._read_request(event.request), self._read_response(event.response)
+
+    def request(self, body: Body) -> RequestBody | None:
+        """Decode a request body; None if it has no ``inputs``."""
+        usual = try_decode_json(self._request, body)
+        if usual is not None:
+            return self._read_request(usual)
+        signs = try_decode_json(self._signs, body)
+        if signs is None or signs.inputs is UNSET:
+            return None
+        loose = decode_json(self._loose_request, body)
+        return RequestBody("predict", self._request_rows(loose.inputs), params=_extra(loose.inputs))
+
+    def response(self, body: Body) -> ResponseBody | None:
+        """Decode a response body; None if it has neither ``outputs`` nor an error text."""
+        usual = try_decode_json(self._response, body)
+        if usual is not None:
+            return self._read_response(usual)
+        signs = try_decode_json(self._signs, body)
+        if signs is not None and signs.outputs is not UNSET:
+            loose = decode_json(self._loose_response, body)
+            return self._named(
+                ResponseBody(self._response_rows(loose.outputs)),
+                loose.model_name,
+                loose.model_version,
+            )
+        failure = try_decode_json(self._failure, body)
+        if failure is None:
+            return None
+        return ResponseBody([ResponseRow()], error=failure.error[: self._limits.identity_bytes])
+
+    def _read_request(self, request: Request) -> RequestBody:
+        inputs = request.inputs
+        body = RequestBody("predict", self._request_rows(inputs), params=_extra(inputs))
+        body.members = 1 + _TENSOR_MEMBERS * len(inputs) + _optional(request.id)
+        return body
+
+    def _read_response(self, response: Response) -> ResponseBody:
+        outputs, name, version = response.outputs, response.model_name, response.model_version
+        body = ResponseBody(self._response_rows(outputs))
+        body.members = (
+            1
+            + _TENSOR_MEMBERS * len(outputs)
+            + _optional(response.id)
+            + _optional(name)
+            + _optional(version)
+        )
+        return self._named(body, name or None, version or None)
+
+    def _named(self, body: ResponseBody, model: str | None, version: str | None) -> ResponseBody:
+        limit = self._limits.identity_bytes
+        body.model, body.model_version = bounded(model, limit), bounded(version, limit)
+        return body
+
+    def _request_rows(self, inputs: Sequence[Tensor | LooseTensor]) -> list[RequestRow]:
+        if not inputs:
+            raise poison("wrong_type")
+        payload = inputs[0]
+        for tensor in inputs[1:]:
+            if len(self._values(tensor)) > len(self._values(payload)):
+                payload = tensor
+        values, shape = self._values(payload), payload.shape
+        if payload.datatype == "BYTES":
+            return self._text_rows(values)
+        rows = shape[0] if len(shape) > 1 else 1
+        if rows > self._limits.rows:
+            raise poison("too_many_rows")
+        _, dtype, item_bytes = DATATYPES[payload.datatype]
+        packed = pack(values, payload.datatype)
+        row_shape = shape[1:] if len(shape) > 1 else shape
+        if rows == 1:
+            return [RequestRow(packed, row_shape, dtype)]
+        stride = len(values) // rows * item_bytes
+        return [
+            RequestRow(packed[start : start + stride], row_shape, dtype)
+            for start in range(0, len(packed), stride)
+        ]
+
+    def _text_rows(self, values: list[Any]) -> list[RequestRow]:
+        if len(values) > self._limits.rows:
+            raise poison("too_many_rows")
+        if not all(isinstance(value, str) for value in values):
+            raise poison("wrong_value_type")
+        return [RequestRow(prompt=value) for value in values]
+
+    def _response_rows(self, outputs: Sequence[Tensor | LooseTensor]) -> list[ResponseRow]:
+        scores = _pick(outputs, SCORE_NAMES, floats=True)
+        labels = _pick(outputs, LABEL_NAMES, floats=False)
+        score_rows = self._score_rows(scores) if scores else []
+        label_rows = self._label_rows(labels) if labels else []
+        if score_rows and not label_rows:
+            label_rows = [row.index(max(row)) for row in score_rows]
+        rows = len(score_rows) or len(label_rows) or 1
+        if len(label_rows) not in (0, rows):
+            raise poison("row_mismatch")
+        if rows > self._limits.rows:
+            raise poison("too_many_rows")
+        answers = [ResponseRow() for _ in range(rows)]
+        for answer, row in zip(answers, score_rows, strict=False):
+            answer.scores = pack(row, "FP32") if len(row) <= MAX_SCORES else None
+        for answer, label in zip(answers, label_rows, strict=False):
+            answer.label = label
+        return answers
+
+    def _score_rows(self, tensor: Tensor | LooseTensor) -> list[list[Any]]:
+        values, shape = self._values(tensor), tensor.shape
+        if len(shape) == 1 or shape[0] == 1:
+            return [values]
+        width = len(values) // shape[0]
+        return [values[start : start + width] for start in range(0, len(values), width)]
+
+    def _label_rows(self, tensor: Tensor | LooseTensor) -> list[int]:
+        values = self._values(tensor)
+        for value in values:
+            if type(value) is not int:
+                raise poison("wrong_value_type")
+            if not -INT32_MAX <= value <= INT32_MAX:
+                raise poison("int_out_of_range")
+        return values
+
+    def _values(self, tensor: Tensor | LooseTensor) -> list[Any]:
+        """Return the tensor's flat values once shape and datatype agree with them."""
+        if tensor.datatype not in DATATYPES and tensor.datatype != "BYTES":
+            raise poison("unknown_datatype")
+        count = element_count(tensor.shape, self._limits.elements)
+        data = tensor.data
+        if data is UNSET:
+            raise poison("missing_data")
+        if type(tensor) is LooseTensor:
+            data = flatten(data, self._limits.elements)
+            _refuse_strangers(data, tensor.datatype)
+        if len(data) != count:
+            raise poison("shape_mismatch")
+        return data
+
+
+def _refuse_strangers(values: list[Any], datatype: str) -> None:
+    """Refuse booleans among numbers, which Python would take for 0 and 1."""
+    if datatype == "BYTES":
+        return
+    allowed = {bool} if datatype == "BOOL" else {int, float}
+    if not set(map(type, values)) <= allowed:
+        raise poison("wrong_value_type")
+
+
+def _pick(
+    outputs: Sequence[Tensor | LooseTensor], names: frozenset[str], *, floats: bool
+) -> Tensor | LooseTensor | None:
+    """Return the tensor of a telling name, else the first of the kind."""
+    first = None
+    for tensor in outputs:
+        kind = tensor.datatype in FLOATS if floats else "INT" in tensor.datatype
+        if kind and tensor.name.lower() in names:
+            return tensor
+        if kind and first is None:
+            first = tensor
+    return first
+
+
+def _extra(inputs: Sequence[Tensor | LooseTensor]) -> dict[str, str] | None:
+    return {"inputs": str(len(inputs))} if len(inputs) > 1 else None
+
+
+def _optional(value: str | UnsetType | None) -> int:
+    """Count the colons that an optional text member brings with it."""
+    if value is UNSET:
+        return 0
+    return 1 + value.count(":") if value else 1
