@@ -19,8 +19,8 @@ from streams.notify.delivery import Delivery
 from streams.notify.webhook import WebhookNotifier
 from streams.producer import Producer
 from streams.respond.alerts import ALERT_TYPE, alert_of
-from streams.respond.verdict_log import load_verdicts
 from streams.respond.times import event_time
+from streams.respond.verdict_log import load_verdicts
 from streams.respond.verdicts import VerdictBook, verdicts_of
 from streams.roles.background import Background
 from streams.topics import ALERTS, FINDINGS, VERDICTS

@@ -1,0 +1,102 @@
+"""Shared by the commands that read the audit database: times, tables, single documents."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from config.errors import ConfigError
+from streams.respond.text import shown
+from streams.respond.times import microseconds
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator, Sequence
+
+    from rich.table import Table
+
+    from streams.store.search import Document
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_time(text: str | None, now: datetime) -> int | None:
+    """Turn ``2026-11-22``, ``2026-11-22T10:00:00Z``, ``15m``, ``2h`` or ``7d`` into microseconds.
+
+    A length of time counts back from ``now``; a time without a zone is UTC.
+
+    Raises
+    ------
+    ConfigError
+        If the text is neither.
+    """
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    try:
+        if unit in _UNITS and number.isascii() and number.isdigit():
+            return microseconds(now - timedelta(**{_UNITS[unit]: int(number)}))
+        parsed = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ConfigError(
+            "a time is ISO 8601, such as 2026-11-22T10:00:00Z, or a length, such as 15m, 2h or 7d"
+        ) from None
+    return microseconds(parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+
+
+def show_time(ts_us: int | None) -> str:
+    """Write microseconds since the epoch for people."""
+    if ts_us is None:
+        return "-"
+    return (_EPOCH + timedelta(microseconds=ts_us)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+@contextlib.contextmanager
+def audit_database() -> Iterator[sqlite3.Connection]:
+    """Open the audit database that the settings name."""
+    from config.settings import load_settings
+    from streams.store.search import open_reader
+
+    with open_reader(load_settings().audit_database) as connection:
+        yield connection
+
+
+def print_lines(documents: Sequence[Document]) -> None:
+    """Print the documents as they are stored, one a line."""
+    for document in documents:
+        sys.stdout.write(document.body.decode() + "\n")
+
+
+def print_document(document: Document | None, identity: str) -> None:
+    """Print one document, indented.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    if document is None:
+        raise ConfigError(f"no document has the id {shown(identity, 128)}")
+    sys.stdout.write(msgspec.json.format(document.body, indent=2).decode() + "\n")
+
+
+def table(title: str, *columns: str) -> Table:
+    """Return an empty table."""
+    from rich.table import Table
+
+    made = Table(title=title, title_justify="left")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def add_row(target: Table, *cells: object) -> None:
+    """Add a row; whatever came with traffic is shown as plain text, never as markup."""
+    from rich.text import Text
+
+    target.add_row(*(Text("-" if cell is None else shown(str(cell), 200)) for cell in cells))
