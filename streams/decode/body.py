@@ -18,6 +18,7 @@ class Limits(NamedTuple):
     """Bounds of bodies, copied from the settings for fast access."""
 
     elements: int
+    tensor_bytes: int
     rows: int
     text_bytes: int
     identity_bytes: int
@@ -27,6 +28,7 @@ class Limits(NamedTuple):
         """Return the bounds of ``settings``."""
         return cls(
             settings.max_tensor_elements,
+            settings.max_record_bytes,  # packed floats may be larger than their JSON
             settings.max_batch_rows,
             settings.max_text_bytes,
             settings.max_identity_bytes,

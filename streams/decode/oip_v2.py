@@ -30,6 +30,7 @@ SCORE_NAMES = frozenset(
 )
 LABEL_NAMES = frozenset({"label", "labels", "class", "classes", "class_id", "prediction"})
 _TENSOR_MEMBERS = 4
+_ITEM_BYTES = {"BYTES": 1, **{name: item_bytes for name, (_, _, item_bytes) in DATATYPES.items()}}
 
 
 class Tensor(msgspec.Struct, gc=False):
@@ -239,9 +240,11 @@ class OipV2Decoder:
 
     def _values(self, tensor: Tensor | LooseTensor) -> list[Any]:
         """Return the tensor's flat values once shape and datatype agree with them."""
-        if tensor.datatype not in DATATYPES and tensor.datatype != "BYTES":
+        if tensor.datatype not in _ITEM_BYTES:
             raise poison("unknown_datatype")
         count = element_count(tensor.shape, self._limits.elements)
+        if count * _ITEM_BYTES[tensor.datatype] > self._limits.tensor_bytes:
+            raise poison("too_many_elements")
         data = tensor.data
         if data is UNSET:
             raise poison("missing_data")

@@ -40,7 +40,7 @@ REASONS: dict[str, str] = {
     "shape_mismatch": "the number of values is not the product of the tensor's shape",
     "value_out_of_range": "a value does not fit the tensor's datatype",
     "wrong_value_type": "a value is of another type than the tensor's datatype",
-    "too_many_elements": "the tensor has more than ingest.max_tensor_elements elements",
+    "too_many_elements": "the tensor has too many elements, or more bytes than a record may have",
     "too_many_rows": "the request has more rows than one record may hold",
     "row_mismatch": "the response has another number of rows than its request",
     "missing_data": "the tensor has no JSON data (the binary extension is not accepted here)",

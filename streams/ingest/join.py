@@ -1,0 +1,293 @@
+"""Joins the request and response halves of one source partition.
+
+A plain object: it is told of each record once, in order, and answers with the interactions that
+are finished. Time is the broker's timestamp of the record at hand, so what comes out is a
+function of the records alone: the same after a crash, from a snapshot, in any chunks.
+
+Each emitted interaction carries the position (offset of the record that finished it, index);
+positions rise strictly, so that a reader drops what it has seen before. Half that stay alone
+are kept as facts (a refused call often has no response) and marked in ``params``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from config.errors import Fatal
+from streams.decode.model import Decoded, Interaction, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+JOIN_PARAM = "vedette.join"
+STATE_VERSION = 1
+_ROW_OVERHEAD_BYTES = 512
+
+#: What the response half knows better, and what either half may know.
+_ANSWER = ("status", "error", "latency_us", "input_tokens", "output_tokens", "scores", "label")
+_SHARED = ("tenant", "client", "key_id", "client_net", "user_agent", "model", "model_version")
+
+
+class Mark(StrEnum):
+    """Why an interaction is not made of two matching halves."""
+
+    ORPHAN_REQUEST = "orphan_request"
+    ORPHAN_RESPONSE = "orphan_response"
+    EVICTED_REQUEST = "evicted_request"
+    EVICTED_RESPONSE = "evicted_response"
+    ROW_MISMATCH = "row_mismatch"
+
+
+class Half(msgspec.Struct, gc=False, array_like=True):
+    """A half that waits for the other."""
+
+    key: int
+    part: Part
+    arrived_ms: int
+    rows: list[Interaction]
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimate the memory it holds."""
+        return sum(
+            _ROW_OVERHEAD_BYTES + sum(len(x) for x in (row.input, row.prompt, row.completion) if x)
+            for row in self.rows
+        )
+
+
+class _State(msgspec.Struct, array_like=True):
+    version: int
+    offset: int
+    next_index: int
+    pending: list[Half]
+    finished: list[tuple[int, int]]
+    decided: list[Interaction]
+
+
+class Joiner:
+    """Pairs halves by (source, id), whichever comes first.
+
+    Parameters
+    ----------
+    timeout_ms
+        How long a half waits, in time of the broker.
+    max_pending
+        Halves that may wait; the oldest give way.
+    max_pending_bytes
+        Memory that they may hold, estimated.
+
+    Attributes
+    ----------
+    counts
+        ``joined``, ``orphaned``, ``duplicate``, ``reordered`` (response first), ``evicted``,
+        ``row_mismatch``.
+    decided
+        Orphans that `expire_all` has decided on; they keep their positions until `forget_decided`.
+    """
+
+    def __init__(
+        self, *, timeout_ms: int, max_pending: int, max_pending_bytes: int = 128 << 20
+    ) -> None:
+        self._timeout_ms = timeout_ms
+        self._max_pending = max_pending
+        self._max_pending_bytes = max_pending_bytes
+        self._pending: dict[int, Half] = {}
+        self._pending_bytes = 0
+        self._finished: dict[int, int] = {}
+        self._offset = -1
+        self._next_index = 0
+        self.decided: list[Interaction] = []
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing would be lost by forgetting the state."""
+        return not (self._pending or self._finished or self.decided)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether halves wait."""
+        return bool(self._pending)
+
+    @property
+    def next_offset(self) -> int:
+        """Offset of the first record that it was not told of."""
+        return self._offset + 1
+
+    def add(self, offset: int, timestamp_ms: int, decoded: Decoded | None) -> list[Interaction]:
+        """Take the next record, None if it brings nothing, and return what is finished."""
+        self._offset, self._next_index = offset, 0
+        out: list[Interaction] = []
+        if decoded is not None:
+            if decoded.part is Part.COMPLETE:
+                out = decoded.rows
+            else:
+                out.extend(self._pair(decoded, timestamp_ms))
+        if self._pending or self._finished:
+            out.extend(self._expire(timestamp_ms))
+        return self._place(out)
+
+    def expire_all(self) -> list[Interaction]:
+        """Decide that all halves stay alone, because the partition has gone quiet.
+
+        Their positions follow the last record's. Take a snapshot before they are emitted: only
+        then does a crash in between repeat them with the same positions.
+        """
+        orphans = [row for half in self._pending.values() for row in self._orphan(half)]
+        self._pending.clear()
+        self._finished.clear()
+        self._pending_bytes = 0
+        self.decided += self._place(orphans)
+        return self.decided
+
+    def forget_decided(self) -> None:
+        """Forget what `expire_all` decided, once it was emitted."""
+        self.decided = []
+
+    def snapshot(self) -> bytes:
+        """Return the whole state."""
+        return msgspec.msgpack.encode(
+            _State(
+                STATE_VERSION,
+                self._offset,
+                self._next_index,
+                list(self._pending.values()),
+                list(self._finished.items()),
+                self.decided,
+            )
+        )
+
+    def restore(self, data: bytes) -> None:
+        """Take over a state that `snapshot` returned.
+
+        Raises
+        ------
+        Fatal
+            If it is of another version or damaged.
+        """
+        try:
+            state = msgspec.msgpack.decode(data, type=_State)
+        except msgspec.DecodeError:
+            raise Fatal("the join state of a snapshot is damaged; restore a backup") from None
+        if state.version != STATE_VERSION:
+            raise Fatal(f"the join state has version {state.version}, not {STATE_VERSION}")
+        self._offset, self._next_index = state.offset, state.next_index
+        self._pending = {half.key: half for half in state.pending}
+        self._pending_bytes = sum(half.size_bytes for half in state.pending)
+        self._finished = dict(state.finished)
+        self.decided = state.decided
+
+    def _place(self, rows: list[Interaction]) -> list[Interaction]:
+        offset, index = self._offset, self._next_index
+        for row in rows:
+            row.offset, row.index = offset, index
+            index += 1
+        self._next_index = index
+        return rows
+
+    def _pair(self, decoded: Decoded, now_ms: int) -> Iterable[Interaction]:
+        key = _key(decoded.source, decoded.event_id)
+        other = self._pending.get(key)
+        if other is None:
+            if key in self._finished:
+                self.counts["duplicate"] += 1
+                return ()
+            return self._wait(Half(key, decoded.part, now_ms, decoded.rows))
+        if other.part is decoded.part:
+            self.counts["duplicate"] += 1
+            return ()
+        self._forget(other)
+        self._finished[key] = now_ms
+        if len(self._finished) > self._max_pending:
+            del self._finished[next(iter(self._finished))]
+        self.counts["joined"] += 1
+        if decoded.part is Part.RESPONSE:
+            return self._merge(other.rows, decoded.rows)
+        self.counts["reordered"] += 1
+        return self._merge(decoded.rows, other.rows)
+
+    def _wait(self, half: Half) -> Iterable[Interaction]:
+        """Keep a half, and return those that give way to it."""
+        self._pending[half.key] = half
+        self._pending_bytes += half.size_bytes
+        while (
+            len(self._pending) > self._max_pending or self._pending_bytes > self._max_pending_bytes
+        ):
+            oldest = next(iter(self._pending.values()))
+            self._forget(oldest)
+            self.counts["evicted"] += 1
+            mark = _alone(oldest.part, Mark.EVICTED_REQUEST, Mark.EVICTED_RESPONSE)
+            yield from _marked(oldest.rows, mark)
+
+    def _forget(self, half: Half) -> None:
+        del self._pending[half.key]
+        self._pending_bytes -= half.size_bytes
+
+    def _expire(self, now_ms: int) -> Iterable[Interaction]:
+        """Give up on halves that have waited too long, oldest first."""
+        due_ms = now_ms - self._timeout_ms
+        while self._pending:
+            half = next(iter(self._pending.values()))
+            if half.arrived_ms > due_ms:
+                break
+            self._forget(half)
+            yield from self._orphan(half)
+        while self._finished:
+            key, finished_ms = next(iter(self._finished.items()))
+            if finished_ms > due_ms:
+                break
+            del self._finished[key]
+
+    def _orphan(self, half: Half) -> list[Interaction]:
+        self.counts["orphaned"] += 1
+        return _marked(half.rows, _alone(half.part, Mark.ORPHAN_REQUEST, Mark.ORPHAN_RESPONSE))
+
+    def _merge(
+        self, requests: list[Interaction], responses: list[Interaction]
+    ) -> list[Interaction]:
+        if len(requests) == len(responses):
+            for request, response in zip(requests, responses, strict=True):
+                _fill(request, response)
+            return requests
+        refused = len(responses) == 1 and responses[0].error is not None
+        for request in requests:
+            _fill(request, responses[0], with_answer=refused)
+        if refused:
+            return requests
+        self.counts["row_mismatch"] += 1
+        return _marked(requests, Mark.ROW_MISMATCH)
+
+
+def _key(source: str, event_id: str) -> int:
+    text = f"{len(source)}:{source}{event_id}".encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
+
+
+def _alone(part: Part, request: Mark, response: Mark) -> Mark:
+    return request if part is Part.REQUEST else response
+
+
+def _marked(rows: list[Interaction], mark: Mark) -> list[Interaction]:
+    for row in rows:
+        row.params = {**(row.params or {}), JOIN_PARAM: mark.value}
+    return rows
+
+
+def _fill(request: Interaction, response: Interaction, *, with_answer: bool = True) -> None:
+    """Complete a request half with what its response half knows."""
+    for name in _SHARED:
+        if getattr(request, name) is None:
+            setattr(request, name, getattr(response, name))
+    request.status = response.status
+    if not with_answer:
+        return
+    for name in _ANSWER:
+        setattr(request, name, getattr(response, name))
+    request.completion = response.completion
+    if response.params:
+        request.params = {**response.params, **(request.params or {})}
