@@ -1,0 +1,1 @@
+"""The demo: ordinary clients and live attackers against a served model, and who was caught."""
