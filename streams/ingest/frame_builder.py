@@ -33,6 +33,7 @@ class Frame(NamedTuple):
 
     target: int
     rows: int
+    first_id: str
     data: bytes
 
 
@@ -87,7 +88,8 @@ class FrameBuilder:
     def _close(self, target: int) -> None:
         rows = self._open.pop(target)
         del self._open_bytes[target]
-        self._closed.append(Frame(target, len(rows), encode_frame(to_batch(self._source, rows))))
+        data = encode_frame(to_batch(self._source, rows))
+        self._closed.append(Frame(target, len(rows), rows[0].id, data))
 
 
 def to_batch(source: Partition, rows: Sequence[Interaction]) -> pa.RecordBatch:

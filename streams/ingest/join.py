@@ -110,11 +110,6 @@ class Joiner:
         return not (self._pending or self._finished or self.decided)
 
     @property
-    def has_pending(self) -> bool:
-        """Whether halves wait."""
-        return bool(self._pending)
-
-    @property
     def next_offset(self) -> int:
         """Offset of the first record that it was not told of."""
         return self._offset + 1
@@ -148,6 +143,10 @@ class Joiner:
     def forget_decided(self) -> None:
         """Forget what `expire_all` decided, once it was emitted."""
         self.decided = []
+
+    def rewind(self) -> None:
+        """Forget which record came last, so that any may come next."""
+        self._offset, self._next_index = -1, 0
 
     def snapshot(self) -> bytes:
         """Return the whole state."""

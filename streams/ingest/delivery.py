@@ -1,0 +1,150 @@
+"""Frames and dead letters to Kafka, in order and until the broker has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from config.errors import Fatal, PoisonRecord, Transient
+from streams.frames import FRAME_CONTENT_TYPE, FRAME_TYPE
+from streams.topics import INTERACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from streams.dlq import DeadLetters
+    from streams.ingest.frame_builder import Frame
+    from streams.roles.base import Record
+
+    Send = Callable[[], Awaitable[asyncio.Future[object]]]
+
+log = structlog.get_logger(__name__)
+
+STAGE = "decode"
+MAX_BACKOFF_S = 10.0
+_FIRST_BACKOFF_S = 0.2
+_FRAME_HEADERS = (
+    ("content-type", FRAME_CONTENT_TYPE.encode()),
+    ("ce_specversion", b"1.0"),
+    ("ce_type", FRAME_TYPE.encode()),
+    ("ce_source", b"vedette/ingest"),
+)
+
+
+class FrameSender(Protocol):
+    """The part of `streams.producer.Producer` that frames need."""
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> asyncio.Future[object]:
+        """Queue a record; the future is done when the broker has it."""
+
+
+class Delivery:
+    """Sends what one chunk caused.
+
+    Parameters
+    ----------
+    producer
+        Started producer.
+    dead_letters
+        Where refused records go.
+    """
+
+    def __init__(self, producer: FrameSender, dead_letters: DeadLetters) -> None:
+        self._producer = producer
+        self._dead_letters = dead_letters
+
+    async def send(
+        self, frames: Sequence[Frame], refused: Sequence[tuple[Record, PoisonRecord]] = ()
+    ) -> None:
+        """Return once the broker has acknowledged everything.
+
+        Frames of one target go one after the other: a reader drops positions that it has
+        passed, so a frame that is retried must not be overtaken by its successor.
+
+        Raises
+        ------
+        Fatal
+            If the broker refuses for good.
+        """
+        by_target: dict[int, list[Frame]] = {}
+        for frame in frames:
+            by_target.setdefault(frame.target, []).append(frame)
+        await asyncio.gather(
+            *(self._send_in_order(frames) for frames in by_target.values()),
+            *(self._send_letter(record, error) for record, error in refused),
+        )
+
+    async def _send_in_order(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            headers = (*_FRAME_HEADERS, ("ce_id", frame.first_id.encode()))
+
+            def send(
+                frame: Frame = frame, headers: Sequence[tuple[str, bytes]] = headers
+            ) -> Awaitable[asyncio.Future[object]]:
+                return self._producer.send(
+                    INTERACTIONS, frame.data, partition=frame.target, headers=headers
+                )
+
+            await until_acknowledged(send)
+
+    async def _send_letter(self, record: Record, error: PoisonRecord) -> None:
+        try:
+            await until_acknowledged(lambda: self._dead_letters.send(record, error, STAGE))
+        except MessageSizeTooLargeError:
+            # The record filled its topic's limit, so there is no room for our headers.
+            cut = PoisonRecord(error.reason, f"{error.detail}; its value was left out for its size")
+            bare = _WithoutValue(record)
+            await until_acknowledged(lambda: self._dead_letters.send(bare, cut, STAGE))
+
+
+class _WithoutValue:
+    """A record whose value is left out."""
+
+    value: bytes | None = None
+
+    def __init__(self, record: Record) -> None:
+        self.topic = record.topic
+        self.partition = record.partition
+        self.offset = record.offset
+        self.timestamp = record.timestamp
+        self.key = record.key
+        self.headers = record.headers
+
+
+async def until_acknowledged(send: Send) -> None:
+    """Call ``send`` until the broker acknowledges; wait longer after each failure.
+
+    Raises
+    ------
+    Fatal
+        If the broker refuses for good.
+    """
+    backoff_s = _FIRST_BACKOFF_S
+    while True:
+        try:
+            await (await send())
+        except MessageSizeTooLargeError:
+            raise
+        except Transient as error:
+            delay_s = error.retry_after_s
+            reason = type(error).__name__
+        except KafkaError as error:
+            reason = type(error).__name__
+            if not (error.retriable or isinstance(error, KafkaTimeoutError)):
+                raise Fatal(f"Kafka refuses what ingest sends: {reason}") from error
+            delay_s = backoff_s
+            backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
+        else:
+            return
+        log.warning("ingest.delivery_retried", reason=reason, delay_s=delay_s)
+        await asyncio.sleep(delay_s)

@@ -1,0 +1,279 @@
+"""Ingest: records of any producer become frames of interactions.
+
+A chunk's offsets are acknowledged once Kafka has its frames and dead letters. While halves wait
+for each other the acknowledgement also waits for the next snapshot of them, so that state on
+disk and committed offsets always agree. A worker that is killed repeats what came after, with
+the same positions; readers drop positions that they have passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import structlog
+
+from config.errors import Fatal, PoisonRecord
+from streams.decode import RecordDecoder
+from streams.dlq import DeadLetters
+from streams.identity import load_pseudonyms
+from streams.ingest.delivery import Delivery
+from streams.ingest.frame_builder import FrameBuilder
+from streams.ingest.join import Joiner
+from streams.producer import Producer
+from streams.state import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Settings
+    from streams.ingest.frame_builder import Frame
+    from streams.roles.base import Chunk, Partition, Record
+
+log = structlog.get_logger(__name__)
+
+_JOIN_ARRAY = "join"
+
+
+@dataclass
+class _Owned:
+    """A partition of ours, and which of its acknowledgements wait for what."""
+
+    source: Partition
+    joiner: Joiner
+    builder: FrameBuilder
+    disk_empty: bool = True
+    released: bool = False
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    held: list[Callable[[], None]] = field(default_factory=list)
+    delivery: asyncio.Task[None] | None = None
+    decided_unwritten: bool = False
+    last_record_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def snapshot_name(self) -> str:
+        """Name of its snapshot in the store."""
+        return f"ingest-{self.source.topic}-{self.source.partition}"
+
+    async def delivered(self) -> None:
+        """Wait until everything that was handed over is with the broker."""
+        if self.delivery is not None:
+            await self.delivery
+
+
+class IngestRole:
+    """Decodes, joins and packs the records of ``settings.ingest.topics``.
+
+    Attributes
+    ----------
+    counts
+        ``records``, ``interactions``, ``frames``, ``tombstones``, ``refused``, ``replayed``.
+    """
+
+    name = "ingest"
+
+    def __init__(self, settings: Settings) -> None:
+        self.topics = settings.ingest.topics
+        self._settings = settings.ingest
+        self._partitions = settings.partitions
+        self._store = SnapshotStore(settings.state)
+        self._decoder = RecordDecoder(settings.ingest, load_pseudonyms(settings))
+        self._producer = Producer(settings.kafka)
+        self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
+        self._delivery = Delivery(self._producer, self._dead_letters)
+        self._owned: dict[Partition, _Owned] = {}
+        self._snapshots: asyncio.Task[None] | None = None
+        self.counts: Counter[str] = Counter()
+
+    async def start(self) -> None:
+        """Start the producer and the regular snapshots."""
+        await self._producer.start()
+        self._snapshots = asyncio.create_task(self._snapshot_regularly(), name="ingest-snapshots")
+
+    async def assigned(self, partitions: set[Partition]) -> None:
+        """Load the waiting halves, and emit what the last snapshot had decided on."""
+        for source in partitions:
+            owned = await self._load(source)
+            if owned.joiner.decided:
+                await self._emit_decided(owned)
+            self._owned[source] = owned
+
+    async def process(self, chunk: Chunk) -> None:
+        """Decode and join a chunk, and hand its frames over; the last one's must be delivered.
+
+        While Kafka takes the frames of this chunk the next one is decoded.
+        """
+        self._raise_failure()
+        owned = self._owned.get(chunk.source)
+        if owned is None:
+            return
+        async with owned.lock:
+            refused = self._take(owned, chunk)
+            frames = owned.builder.flush()
+            safe = owned.joiner.is_empty and owned.disk_empty
+            await owned.delivered()
+            owned.delivery = asyncio.create_task(
+                self._deliver(owned, frames, refused, chunk.ack, safe=safe)
+            )
+
+    async def release(self, partitions: set[Partition]) -> None:
+        """Deliver and snapshot, so that every acknowledgement goes out."""
+        for source in partitions & self._owned.keys():
+            owned = self._owned[source]
+            owned.released = True
+            await self._snapshot(owned)
+
+    async def stop(self) -> None:
+        """Stop the snapshots and the producer."""
+        if self._snapshots is not None:
+            self._snapshots.cancel()
+            with suppress(asyncio.CancelledError, Fatal):
+                await self._snapshots
+        await self._producer.stop()
+        log.info("ingest.stopped", **self.counts)
+
+    async def _load(self, source: Partition) -> _Owned:
+        settings = self._settings
+        joiner = Joiner(
+            timeout_ms=round(settings.join_timeout_s * 1000),
+            max_pending=settings.max_pending_halves,
+            max_pending_bytes=settings.max_pending_bytes,
+        )
+        builder = FrameBuilder(
+            source,
+            partitions=self._partitions,
+            max_rows=settings.frame_rows,
+            max_bytes=settings.frame_bytes,
+        )
+        owned = _Owned(source, joiner, builder)
+        snapshot = await asyncio.to_thread(self._store.read, owned.snapshot_name)
+        if snapshot is not None:
+            joiner.restore(snapshot[0][_JOIN_ARRAY].tobytes())
+            owned.disk_empty = joiner.is_empty
+            if joiner.is_empty:
+                joiner.rewind()
+        return owned
+
+    def _take(self, owned: _Owned, chunk: Chunk) -> list[tuple[Record, PoisonRecord]]:
+        """Run the records through decoder and joiner into the frames; return the bad ones."""
+        owned.last_record_s = time.monotonic()
+        refused: list[tuple[Record, PoisonRecord]] = []
+        joiner, add, decode = owned.joiner, owned.builder.add, self._decoder.decode
+        emitted = 0
+        for record in chunk.records:
+            if record.offset < joiner.next_offset:
+                self.counts["replayed"] += 1
+                continue
+            try:
+                decoded = decode(record)
+            except PoisonRecord as error:
+                refused.append((record, error))
+                decoded = None
+            for row in joiner.add(record.offset, record.timestamp, decoded):
+                add(row)
+                emitted += 1
+        self.counts["records"] += len(chunk.records)
+        self.counts["interactions"] += emitted
+        self.counts["refused"] += len(refused)
+        return refused
+
+    async def _deliver(
+        self,
+        owned: _Owned,
+        frames: list[Frame],
+        refused: list[tuple[Record, PoisonRecord]],
+        ack: Callable[[], None],
+        *,
+        safe: bool,
+    ) -> None:
+        await self._delivery.send(frames, refused)
+        self.counts["frames"] += len(frames)
+        owned.held.append(ack)
+        if safe:
+            _release_held(owned)
+
+    async def _snapshot_regularly(self) -> None:
+        """Take snapshots for ever; a store that fails for a while is tried again."""
+        while True:
+            await asyncio.sleep(self._settings.snapshot_interval_s)
+            for owned in list(self._owned.values()):
+                try:
+                    await self._snapshot(owned)
+                except OSError as error:
+                    log.error("ingest.snapshot_failed", error=type(error).__name__)  # noqa: TRY400 - no trace: paths
+
+    async def _snapshot(self, owned: _Owned) -> None:
+        async with owned.lock:
+            await owned.delivered()
+            idle_s = time.monotonic() - owned.last_record_s
+            if idle_s >= self._settings.join_timeout_s and not owned.released:
+                self._decide_idle(owned)
+            if not owned.held and not owned.decided_unwritten:
+                return
+            if owned.joiner.is_empty and owned.disk_empty:
+                _release_held(owned)
+                return
+            await self._write(owned)
+            if owned.joiner.decided:
+                await self._emit_decided(owned)
+
+    def _decide_idle(self, owned: _Owned) -> None:
+        """Give up on the halves of a quiet partition: no record will bring the time to do so."""
+        if not owned.joiner.is_empty:
+            owned.joiner.expire_all()
+            owned.decided_unwritten = True
+
+    async def _write(self, owned: _Owned) -> None:
+        """Write the state, then let go the acknowledgements it covers."""
+        held, owned.held = owned.held, []
+        try:
+            state = np.frombuffer(owned.joiner.snapshot(), np.uint8)
+            meta = b'{"next_offset":%d}' % owned.joiner.next_offset
+            await asyncio.to_thread(
+                self._store.write, owned.snapshot_name, {_JOIN_ARRAY: state}, meta
+            )
+        except OSError:
+            owned.held = held + owned.held
+            raise
+        owned.disk_empty = owned.joiner.is_empty
+        owned.decided_unwritten = False
+        for ack in held:
+            ack()
+
+    async def _emit_decided(self, owned: _Owned) -> None:
+        """Emit orphans whose positions a snapshot holds; the next one forgets them."""
+        for row in owned.joiner.decided:
+            owned.builder.add(row)
+        self.counts["interactions"] += len(owned.joiner.decided)
+        frames = owned.builder.flush()
+        await self._delivery.send(frames)
+        self.counts["frames"] += len(frames)
+        owned.joiner.forget_decided()
+        owned.decided_unwritten = True
+
+    def _raise_failure(self) -> None:
+        """Stop the worker if the snapshots have failed for good."""
+        if self._snapshots is not None and self._snapshots.done():
+            self._snapshots.result()
+
+
+def _release_held(owned: _Owned) -> None:
+    held, owned.held = owned.held, []
+    for ack in held:
+        ack()
+
+
+def make(settings: Settings) -> IngestRole:
+    """Return the ingest role.
+
+    Parameters
+    ----------
+    settings
+        Process settings.
+    """
+    return IngestRole(settings)
