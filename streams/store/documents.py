@@ -201,7 +201,7 @@ def _own(record: _Record) -> ecs.AuditOwn:
     return ecs.AuditOwn(
         model=ecs.Model(record.model, record.model_version),
         kafka=ecs.KafkaPosition(
-            record.source, record.source_partition, record.source_offset, record.source_index
+            record.source_partition, record.source_offset, record.source_index, record.source
         ),
         scanned=record.scanned,
         label=record.label,

@@ -118,10 +118,10 @@ class Model(_Fields):
 class KafkaPosition(_Fields):
     """``vedette.kafka.*``: where the evidence lies; ``index`` is always written."""
 
-    topic: str | None
     partition: int
     offset: int
     index: int
+    topic: str | None = None
 
 
 class Input(_Fields):
@@ -195,11 +195,19 @@ class Rule(_Fields):
     version: str
 
 
+class Subtechnique(_Fields):
+    """``threat.technique.subtechnique.*``."""
+
+    id: tuple[str, ...]
+    name: tuple[str, ...]
+
+
 class ThreatTechnique(_Fields):
     """``threat.technique.*``; the edition stands in the tags."""
 
     id: tuple[str, ...]
-    name: tuple[str, ...]
+    name: tuple[str, ...] = ()
+    subtechnique: Subtechnique | None = None
 
 
 class Threat(_Fields):
@@ -335,7 +343,21 @@ def _alert_own(alert: Alert) -> AlertOwn:
 def _threat(atlas: tuple[Technique, ...]) -> Threat | None:
     if not atlas:
         return None
+    whole = [entry for entry in atlas if not _is_subtechnique(entry)]
+    parts = [entry for entry in atlas if _is_subtechnique(entry)]
+    # A subtechnique counts for its technique too, or searches by technique would miss it.
+    ids = [*(entry.id for entry in whole), *(entry.id.rpartition(".")[0] for entry in parts)]
+    subtechnique = Subtechnique(
+        tuple(entry.id for entry in parts), tuple(entry.name for entry in parts)
+    )
     technique = ThreatTechnique(
-        tuple(entry.id for entry in atlas), tuple(entry.name for entry in atlas)
+        tuple(dict.fromkeys(ids)),
+        tuple(entry.name for entry in whole),
+        subtechnique if parts else None,
     )
     return Threat(FRAMEWORK, technique)
+
+
+def _is_subtechnique(entry: Technique) -> bool:
+    """Tell ``AML.T0024.002`` from ``AML.T0024``."""
+    return entry.id.count(".") > 1
