@@ -1,0 +1,173 @@
+"""From benign samples to a profile: anchors, held-out tail thresholds, a summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectors.batch import FIXED_POINT_ONE
+from detectors.evidence import TAIL_LEVELS, tail_thresholds
+from detectors.profile import Profile
+from detectors.query.anchors import Anchors
+from detectors.traffic.levels import fit_cohort
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: A class with fewer samples shares the pooled tables.
+MIN_CLASS_SAMPLES = 40
+MAX_CLASSES = 64
+#: Of each class, this share of the samples (and at most so many) become anchors.
+ANCHOR_SHARE = 0.4
+MAX_ANCHORS = 128
+#: Samples of a class whose pairs are measured.
+MAX_PAIRED = 1500
+#: Two queries closer than this share of all pairs are about the same thing.
+NEIGHBOURHOOD_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """Benign samples of one model, as `detectors.batch.Batch` holds them.
+
+    ``time_us``, ``client`` and the token columns are given if the samples are a recording of
+    real traffic: burst levels are fitted to them.
+    """
+
+    sketch: NDArray[np.uint8]
+    embedding: NDArray[np.int8]
+    label: NDArray[np.int32]
+    confidence: NDArray[np.int32]
+    margin: NDArray[np.int32]
+    time_us: NDArray[np.int64] | None = None
+    client: NDArray[np.int32] | None = None
+    input_tokens: NDArray[np.int32] | None = None
+    output_tokens: NDArray[np.int32] | None = None
+    status: NDArray[np.int16] | None = None
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
+    """Build the profile of a model from benign samples.
+
+    Raises
+    ------
+    ValueError
+        If there are too few samples to say what is benign.
+    """
+    if len(calibration) < 2 * MIN_CLASS_SAMPLES:
+        raise ValueError(
+            f"{len(calibration)} samples are too few; give at least {2 * MIN_CLASS_SAMPLES}"
+        )
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(len(calibration))
+    classes = _classes(calibration.label)
+    members = [shuffled, *(shuffled[calibration.label[shuffled] == c] for c in classes)]
+    anchored = [_anchors_of(rows) for rows in members[1:]]
+    # The pooled group's anchors are those of the classes and a share of everything else.
+    rest = shuffled[~np.isin(calibration.label[shuffled], classes)]
+    pooled = np.concatenate([*anchored, _anchors_of(rest)])[: 4 * MAX_ANCHORS]
+    anchored.insert(0, rng.permutation(pooled)[: 2 * MAX_ANCHORS])
+    used = np.unique(np.concatenate([*anchored, np.zeros(0, np.intp)]))
+    held_out = [rows[~np.isin(rows, used)] for rows in members]
+    starts = np.cumsum([0, *(len(rows) for rows in anchored)]).astype(np.int64)
+    anchors = Anchors(calibration.embedding[np.concatenate(anchored)], starts)
+    traffic = fit_cohort(calibration)
+    return Profile(
+        classes=classes,
+        anchors=calibration.embedding[np.concatenate(anchored)],
+        anchor_starts=starts,
+        near_thresholds=np.stack([_near(calibration, rows) for rows in members]),
+        far_thresholds=np.stack(
+            [_far(calibration, anchors, g, rows) for g, rows in enumerate(held_out)]
+        ),
+        margin_thresholds=np.stack([_margin(calibration, rows) for rows in members]),
+        neighbourhood_d2=_neighbourhood(calibration, shuffled),
+        burst_mean=traffic.mean,
+        burst_spread=traffic.spread,
+        sketch_size=calibration.sketch.shape[1],
+        samples=len(calibration),
+        summary=_summary(calibration, classes, anchors, held_out),
+    )
+
+
+def _classes(label: NDArray[np.int32]) -> NDArray[np.int32]:
+    found, counts = np.unique(label, return_counts=True)
+    enough = (counts >= MIN_CLASS_SAMPLES) & (found >= 0)
+    found, counts = found[enough], counts[enough]
+    largest = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
+    return np.sort(found[largest]).astype(np.int32)
+
+
+def _anchors_of(rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return rows[: min(MAX_ANCHORS, int(len(rows) * ANCHOR_SHARE))]
+
+
+def _near(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Tabulate the distances of pairs with the same answer and different content."""
+    chosen = rows[:MAX_PAIRED]
+    label = calibration.label[chosen]
+    pairs = [_pairs(calibration.sketch[chosen[label == c]]) for c in np.unique(label)]
+    return tail_thresholds(np.concatenate([*pairs, np.zeros(0, np.int64)]))
+
+
+def _pairs(sketch: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return all squared distances; zero is left out: the sample holds the same thing twice."""
+    wide = np.unique(sketch, axis=0).astype(np.float64)
+    norm = (wide**2).sum(axis=1)
+    d2 = norm[:, None] + norm[None, :] - 2 * wide @ wide.T
+    pairs: NDArray[np.int64] = np.rint(d2[np.triu_indices(len(wide), 1)]).astype(np.int64)
+    return pairs
+
+
+def _far(
+    calibration: Calibration, anchors: Anchors, group: int, rows: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    distance = anchors.distance(calibration.embedding[rows], np.full(len(rows), group, np.intp))
+    return tail_thresholds(-distance)
+
+
+def _margin(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+    margin = calibration.margin[rows]
+    return tail_thresholds(margin[margin >= 0])
+
+
+def _neighbourhood(calibration: Calibration, rows: NDArray[np.intp]) -> int:
+    return int(np.quantile(_pairs(calibration.sketch[rows[:MAX_PAIRED]]), NEIGHBOURHOOD_SHARE))
+
+
+def _summary(
+    calibration: Calibration,
+    classes: NDArray[np.int32],
+    anchors: Anchors,
+    held_out: list[NDArray[np.intp]],
+) -> dict[str, object]:
+    """Describe the profile for a report."""
+    tail = [0.01, 0.1, 0.5, 0.9, 0.99]
+    distances = np.concatenate(
+        [
+            anchors.distance(calibration.embedding[rows], np.full(len(rows), group, np.intp))
+            for group, rows in enumerate(held_out)
+            if group or len(held_out) == 1
+        ]
+    )
+    margin = calibration.margin[calibration.margin >= 0]
+    return {
+        "samples": len(calibration),
+        "classes": [int(label) for label in classes],
+        "held_out": [len(rows) for rows in held_out],
+        "smallest_p": float(max(TAIL_LEVELS[0], 1 / (1 + max(len(r) for r in held_out)))),
+        "quantiles": tail,
+        "far": _quantiles(distances, tail),
+        "margin": _quantiles(margin, tail),
+    }
+
+
+def _quantiles(values: NDArray[np.integer], at: list[float]) -> list[float]:
+    if not len(values):
+        return []
+    return [round(float(v) / FIXED_POINT_ONE, 5) for v in np.quantile(values, at)]

@@ -1,0 +1,14 @@
+"""Importing this module registers every detector; they run in the order of the imports.
+
+The query detector comes first: it leaves the evidence of single rows to those after it.
+"""
+
+# isort: skip_file
+from __future__ import annotations
+
+from detectors.query.pincer import Pincer
+from detectors.traffic.burst import Burst
+from detectors.drift.confidence import ConfidenceDrift
+from detectors.windows.half_space import HalfSpaceWindows
+
+__all__ = ["Burst", "ConfidenceDrift", "HalfSpaceWindows", "Pincer"]

@@ -1,0 +1,248 @@
+"""Conformal p-values, e-values and the per-client e-CUSUM, all in fixed point.
+
+A score has rank among calibration scores; the rank gives a p-value that is at least as large as
+a uniform variable for benign traffic; ``e = k p**(k-1)`` turns it into a bet that pays when small
+p-values pile up. ``m <- max(0, m + ln e)`` crosses ``ln(K/a)`` on average at most once in 1/a
+benign events over K channels (e-detectors: Shin, Ramdas, Rinaldo 2022).
+
+Log e-values come from tables and sums are integers, so results do not depend on how a stream is
+cut into batches.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectors.batch import FIXED_POINT_ONE
+from detectors.tables import ClientTable, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from detectors.base import Segments
+
+#: Exponent of the bet; it is neutral at p = 0.18.
+BET = 0.3
+MIN_P = 1e-6
+#: Tail levels at which calibration scores are tabulated: 16 a decade from 1e-6 to 1.
+TAIL_LEVELS: NDArray[np.float64] = 10.0 ** (np.arange(-96, 1) / 16.0)
+#: Evidence escalates at these multiples of the threshold and is held below the last.
+ESCALATIONS = (1, 4, 16)
+CAP = 64
+
+_NEVER = np.iinfo(np.int64).min // 4
+#: Keeps the running minima of one client's rows from reaching into the next client's.
+_SEGMENT_GAP = 1 << 42
+
+
+def log_e(p: float) -> int:
+    """Return the fixed-point log e-value of a p-value.
+
+    Examples
+    --------
+    >>> log_e(1.0) < 0 < log_e(0.01)
+    True
+    """
+    value = math.log(BET) + (BET - 1.0) * math.log(min(1.0, max(MIN_P, p)))
+    return round(value * FIXED_POINT_ONE)
+
+
+def tail_thresholds(scores: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return, for each of `TAIL_LEVELS`, the largest score whose p-value is not above it.
+
+    Low scores are strange: p(v) = (1 + #{calibration scores <= v}) / (n + 1). Levels that the
+    sample is too small for are never reached.
+    """
+    ordered = np.sort(scores.astype(np.int64))
+    allowed = np.floor(TAIL_LEVELS * (len(ordered) + 1) + 1e-9).astype(np.int64) - 1
+    bounded = np.r_[ordered, -_NEVER]
+    reached = bounded[np.clip(allowed, 0, len(ordered))] - 1
+    thresholds: NDArray[np.int64] = np.where(allowed < 0, _NEVER, reached)
+    return thresholds
+
+
+class TailTable:
+    """Rank of a score among the calibration scores of its group.
+
+    Parameters
+    ----------
+    thresholds
+        int64 (groups, levels), each row as from `tail_thresholds`.
+    """
+
+    def __init__(self, thresholds: NDArray[np.int64]) -> None:
+        bound = 1 << 40
+        self._groups, self._levels = thresholds.shape
+        offsets = np.arange(self._groups, dtype=np.int64)[:, None] * (4 * bound)
+        self._flat = (np.clip(thresholds, -bound, bound) + offsets).ravel()
+        self._gap = 4 * bound
+
+    def rank(self, score: NDArray[np.integer], group: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Return the index in `TAIL_LEVELS` of the score's p-value; their number if above all."""
+        key = score.astype(np.int64) + group.astype(np.int64) * self._gap
+        at = np.searchsorted(self._flat, key, side="left")
+        rank: NDArray[np.intp] = at - group.astype(np.intp) * self._levels
+        return rank
+
+
+def log_e_table(entries: int = 1) -> NDArray[np.int64]:
+    """Return log e-values by number of entries and rank.
+
+    The smallest of n distances, each with distribution F, has p = 1 - (1 - F)**n. No entries, no
+    evidence.
+    """
+    table = np.zeros((entries + 1, len(TAIL_LEVELS) + 1), np.int64)
+    for count in range(1, entries + 1):
+        for rank, level in enumerate([*TAIL_LEVELS.tolist(), 1.0]):
+            inside = 1.0 if level >= 1.0 else -math.expm1(count * math.log1p(-level))
+            table[count, rank] = log_e(inside)
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Rise:
+    """Evidence of a client crossed a threshold.
+
+    ``position`` is the sorted position of the row in its `Segments`, ``length`` how many rows
+    the evidence has been above zero.
+    """
+
+    position: int
+    group: int
+    level: int
+    sums: tuple[int, ...]
+    since_us: int
+    length: int
+
+
+class EvidenceSums:
+    """e-CUSUM of several channels a client, vectorised over a batch.
+
+    Parameters
+    ----------
+    channels
+        Channels that alarm on their own; they share the false alarms.
+    """
+
+    def __init__(self, max_clients: int, channels: int, run_length_events: int) -> None:
+        self.threshold = math.ceil(math.log(channels * run_length_events) * FIXED_POINT_ONE)
+        self._channels = channels
+        self.table = ClientTable(
+            max_clients,
+            {
+                "sum": ((channels,), np.int64),
+                "level": ((), np.int8),
+                "since_us": ((), np.int64),
+                "length": ((), np.int64),
+            },
+        )
+
+    def update(
+        self, segments: Segments, increments: NDArray[np.int64], time_us: NDArray[np.int64]
+    ) -> list[Rise]:
+        """Add the evidence of rows and return the crossings.
+
+        Parameters
+        ----------
+        increments
+            int64 (n, channels), sorted like ``segments``.
+        time_us
+            int64 (n,), sorted like ``segments``.
+        """
+        if not len(increments):
+            return []
+        sums = self._running(segments, increments)
+        peak = np.maximum.reduceat(sums.max(axis=1), segments.starts)
+        hot = (peak >= self.threshold) | (self.table["level"][segments.slots] > 0)
+        self._settle(segments, sums, time_us, ~hot)
+        rises: list[Rise] = []
+        for group in np.flatnonzero(hot).tolist():
+            rises += self._walk(segments, group, increments, time_us)
+        return rises
+
+    def reset(self, slots: NDArray[np.intp]) -> None:
+        """Forget clients."""
+        self.table.reset(slots)
+
+    def snapshot(self, slots_used: int) -> State:
+        """Return all state as arrays."""
+        return self.table.snapshot(slots_used)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Bring back what `snapshot` returned."""
+        self.table.restore(arrays)
+
+    def _running(self, segments: Segments, increments: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the sums after each row: one cumsum and one running minimum for all clients."""
+        total = np.cumsum(increments, axis=0)
+        before = total[segments.starts] - increments[segments.starts]
+        start = self.table["sum"][segments.slots] - before
+        free = total + np.repeat(start, segments.counts, axis=0)
+        gap = np.repeat(np.arange(len(segments.slots)) * _SEGMENT_GAP, segments.counts)[:, None]
+        lowest = np.minimum.accumulate(free - gap, axis=0) + gap
+        running: NDArray[np.int64] = free - np.minimum(0, lowest)
+        return running
+
+    def _settle(
+        self,
+        segments: Segments,
+        sums: NDArray[np.int64],
+        time_us: NDArray[np.int64],
+        calm: NDArray[np.bool_],
+    ) -> None:
+        """Store the last sums of the clients that stayed below the threshold."""
+        ends = segments.starts + segments.counts - 1
+        positions = np.arange(len(sums))
+        zero = np.maximum.reduceat(np.where(sums.max(axis=1) == 0, positions, -1), segments.starts)
+        slots = segments.slots
+        length = self.table["length"][slots]
+        began = np.where(zero >= 0, zero + 1, segments.starts)
+        since = time_us[np.minimum(began, ends)]
+        continued = (zero < 0) & (length > 0)
+        rows = slots[calm]
+        self.table["sum"][rows] = sums[ends[calm]]
+        self.table["since_us"][rows] = np.where(continued, self.table["since_us"][slots], since)[
+            calm
+        ]
+        self.table["length"][rows] = np.where(zero >= 0, ends - zero, length + segments.counts)[
+            calm
+        ]
+
+    def _walk(
+        self,
+        segments: Segments,
+        group: int,
+        increments: NDArray[np.int64],
+        time_us: NDArray[np.int64],
+    ) -> list[Rise]:
+        """Go row by row through a client that crosses or is under alarm."""
+        slot = int(segments.slots[group])
+        first = int(segments.starts[group])
+        sums = self.table["sum"][slot].tolist()
+        level = int(self.table["level"][slot])
+        since_us, length = int(self.table["since_us"][slot]), int(self.table["length"][slot])
+        cap = CAP * self.threshold
+        rises = []
+        for position in range(first, first + int(segments.counts[group])):
+            row = increments[position].tolist()
+            sums = [min(cap, max(0, m + x)) for m, x in zip(sums, row, strict=True)]
+            peak = max(sums)
+            if peak == 0:
+                level, length = 0, 0
+                continue
+            if length == 0:
+                since_us = int(time_us[position])
+            length += 1
+            reached = sum(peak >= factor * self.threshold for factor in ESCALATIONS)
+            if reached > level:
+                level = reached
+                rises.append(Rise(position, group, level, tuple(sums), since_us, length))
+        self.table["sum"][slot], self.table["level"][slot] = sums, level
+        self.table["since_us"][slot], self.table["length"][slot] = since_us, length
+        return rises

@@ -1,0 +1,1 @@
+"""What single clients' queries look like together: evasion and extraction."""

@@ -1,0 +1,188 @@
+"""The pincer: too close to the client's own queries, or too far from what the model knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from detectors.base import Context, Crossing, Piece, Segments
+from detectors.batch import FIXED_POINT_ONE
+from detectors.evidence import EvidenceSums, Rise, TailTable, log_e_table
+from detectors.query.anchors import Anchors
+from detectors.query.ring import MEMORY, Queries, SketchRing
+from detectors.registry import Kind, register
+from detectors.tables import State, nest, pick
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+CHANNELS = ("near", "far", "margin")
+
+
+class PincerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Share of the suspicious queries that must be about one thing to call it evasion."""
+
+    concentrated_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1 / 3
+
+
+@register(
+    "query.pincer",
+    PincerConfig,
+    kinds={
+        "evasion": Kind(
+            severity="high",
+            atlas=("AML.T0015", "AML.T0043.001", "AML.T0042"),
+            owasp=("ML01:2023",),
+        ),
+        "extraction": Kind(
+            severity="high",
+            atlas=("AML.T0024.002", "AML.T0040"),
+            owasp=("LLM06:2026", "LLM10:2025", "ML05:2023"),
+        ),
+    },
+    cost="O(64) sketch distances and O(anchors of a class)",
+    state_bytes=5200,
+    needs_profile=True,
+)
+class Pincer:
+    """Find clients that search round an input, or that query what no benign client does.
+
+    Three channels bet against each query: *near* (smallest distance to the client's last 64
+    queries with the same answer), *far* (distance to the anchors of the answered class) and
+    *margin* (how close to the decision boundary). A search for an adversarial input must stay
+    near; noise that hides the nearness carries the queries far. An exact re-send is no evidence.
+
+    The finding is called evasion if the suspicious queries are about one thing, extraction if
+    they roam.
+
+    References
+    ----------
+    Chen, Carlini, Wagner. Stateful detection of black-box adversarial attacks. 2019.
+    Sun et al. Out-of-distribution detection with deep nearest neighbors. ICML 2022.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, config: PincerConfig, context: Context) -> None:
+        profile = context.profile
+        if profile is None:
+            raise ValueError("query.pincer needs a profile")
+        self._config = config
+        self._profile = profile
+        self._ring = SketchRing(context.max_clients, profile.sketch_size)
+        self._sums = EvidenceSums(context.max_clients, len(CHANNELS), context.run_length_events)
+        self._anchors = Anchors(profile.anchors, profile.anchor_starts)
+        self._near = TailTable(profile.near_thresholds)
+        self._far = TailTable(profile.far_thresholds)
+        self._margin = TailTable(profile.margin_thresholds)
+        self._near_log_e = log_e_table(MEMORY)
+        self._log_e = log_e_table()[1]
+
+    @property
+    def bytes_per_client(self) -> int:
+        """Bytes of one client's rows."""
+        return self._ring.table.bytes_per_client + self._sums.table.bytes_per_client
+
+    def observe(self, piece: Piece) -> list[Crossing]:
+        """Score, decide, then remember the queries of a piece."""
+        rows = np.flatnonzero(piece.batch.scanned)
+        if not len(rows):
+            return []
+        everything = Segments.of(rows, piece.slot[rows])
+        if everything.counts.max() <= MEMORY:
+            return self._round(piece, everything)
+        turn = np.empty(len(rows), np.intp)
+        turn[np.searchsorted(rows, everything.order)] = everything.rank // MEMORY
+        crossings: list[Crossing] = []
+        for index in range(int(turn.max()) + 1):
+            now = rows[turn == index]
+            crossings += self._round(piece, Segments.of(now, piece.slot[now]))
+        return crossings
+
+    def finish(self) -> list[Crossing]:
+        """Nothing is open."""
+        return []
+
+    def reset(self, slots: NDArray[np.intp]) -> None:
+        """Forget clients."""
+        self._ring.table.reset(slots)
+        self._sums.reset(slots)
+
+    def snapshot(self, slots_used: int) -> State:
+        """Return all state as arrays."""
+        return {
+            **nest("ring", self._ring.snapshot(slots_used)),
+            **nest("sums", self._sums.snapshot(slots_used)),
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Bring back what `snapshot` returned."""
+        self._ring.restore(pick("ring", arrays))
+        self._sums.restore(pick("sums", arrays))
+
+    def _round(self, piece: Piece, segments: Segments) -> list[Crossing]:
+        """Handle at most `MEMORY` rows a client."""
+        batch, order = piece.batch, segments.order
+        queries = Queries.of(batch.sketch[order], batch.label[order], batch.payload_hash[order])
+        log_e = self._evidence(piece, segments, queries)
+        piece.near_log_e[order], piece.far_log_e[order] = log_e[:, 0], log_e[:, 1]
+        rises = self._sums.update(segments, log_e, batch.time_us[order])
+        crossings = [self._crossing(piece, segments, queries, rise) for rise in rises]
+        self._ring.remember(segments, queries)
+        return crossings
+
+    def _evidence(self, piece: Piece, segments: Segments, queries: Queries) -> NDArray[np.int64]:
+        group = self._profile.group_of(queries.label)
+        nearest = self._ring.nearest(segments, queries)
+        log_e = np.zeros((len(group), len(CHANNELS)), np.int64)
+        log_e[:, 0] = self._near_log_e[nearest.entries, self._near.rank(nearest.d2, group)]
+        distance = self._anchors.distance(piece.batch.embedding[segments.order], group)
+        log_e[:, 1] = self._log_e[self._far.rank(-distance, group)]
+        margin = piece.batch.margin[segments.order]
+        log_e[:, 2] = np.where(margin >= 0, self._log_e[self._margin.rank(margin, group)], 0)
+        log_e[nearest.repeated] = 0
+        return log_e
+
+    def _crossing(self, piece: Piece, segments: Segments, queries: Queries, rise: Rise) -> Crossing:
+        row = int(segments.order[rise.position])
+        start = int(segments.starts[rise.group])
+        fresh = queries.take(np.arange(start, rise.position + 1))
+        recent = self._ring.recent(int(segments.slots[rise.group]), fresh, min(rise.length, MEMORY))
+        share = _concentration(recent, self._profile.neighbourhood_d2)
+        concentrated = share >= self._config.concentrated_share
+        strongest = int(np.argmax(rise.sums))
+        return Crossing(
+            row=row,
+            time_us=int(piece.batch.time_us[row]),
+            trigger=piece.batch.interaction_id(row),
+            subject_type="client",
+            subject=piece.client(row),
+            kind="evasion" if concentrated else "extraction",
+            level=rise.level,
+            log_e=rise.sums[strongest],
+            since_us=rise.since_us,
+            events=int(piece.events[row]),
+            evidence={
+                "channel": CHANNELS[strongest],
+                **{
+                    f"{name}_log_e": round(value / FIXED_POINT_ONE, 3)
+                    for name, value in zip(CHANNELS, rise.sums, strict=True)
+                },
+                "queries": rise.length,
+                "classes": len(np.unique(recent.label)),
+                "concentration": round(share, 3),
+            },
+        )
+
+
+def _concentration(recent: Queries, neighbourhood_d2: int) -> float:
+    """Return the share of the queries before the last one that are about the same thing."""
+    if len(recent.label) < 2:
+        return 1.0
+    sketch = recent.sketch.astype(np.int64)
+    d2 = ((sketch[:-1] - sketch[-1]) ** 2).sum(axis=1)
+    return float((d2 <= neighbourhood_d2).sum()) / len(d2)

@@ -1,0 +1,145 @@
+"""Levels that a client's busiest moments stay below: Gumbel fits of block maxima.
+
+For each metric and time scale the largest count within a block of ten minutes is kept, on a
+logarithmic scale. Its mean and variance over blocks give a Gumbel distribution by moments. A
+client with n blocks of its own weighs them n/(n + 12) against what is known of all clients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from detectors.calibration import Calibration
+
+METRICS = ("requests", "input_tokens", "output_tokens", "errors")
+SCALES = 10
+HALF_BUCKET_US = 500_000
+BLOCK_US = 600_000_000
+#: Blocks that the cohort is worth against a client's own.
+PRIOR_BLOCKS = 12
+#: Larger values are counted as this.
+MAX_VALUE = 1 << 20
+
+_EULER = 0.5772156649
+_BETA = math.sqrt(6) / math.pi
+
+
+class Cohort(NamedTuple):
+    """Log block maxima of all clients.
+
+    Attributes
+    ----------
+    mean
+        float64 (metrics, scales): mean over clients.
+    spread
+        float64 (2, metrics, scales): variance within a client over time, and between clients.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+
+
+def default_cohort() -> Cohort:
+    """Return a prior for a model whose traffic is not known, wide on purpose.
+
+    A typical client is taken to send up to 3 requests in a second and 100 in eight minutes,
+    within a factor of 3 between clients; tokens follow at 1,000 and 300 a request, errors at
+    a twentieth. Clients soon speak for themselves.
+    """
+    requests = 3.0 * (100 / 3) ** (np.arange(SCALES) / (SCALES - 1))
+    mean = np.log1p(np.stack([requests * rate for rate in (1.0, 1000.0, 300.0, 0.05)]))
+    within = np.full_like(mean, 0.4**2)
+    between = np.full_like(mean, math.log(3.0) ** 2)
+    return Cohort(mean, np.stack([within, between]))
+
+
+def level_logs(
+    cohort: Cohort,
+    blocks: NDArray[np.float64],
+    total: NDArray[np.float64],
+    squares: NDArray[np.float64],
+    false_alarm: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return logarithms of the levels of clients.
+
+    Parameters
+    ----------
+    blocks
+        (n, 1, 1): blocks seen.
+    total, squares
+        (n, metrics, scales): sums of log block maxima and of their squares.
+    false_alarm
+        (n, 1, 1): wanted probability that a benign block exceeds its level.
+    """
+    own = blocks / (blocks + PRIOR_BLOCKS)
+    count = np.maximum(blocks, 1.0)
+    own_mean = total / count
+    own_variance = np.maximum(squares / count - own_mean**2, 0.0)
+    mean = own * own_mean + (1.0 - own) * cohort.mean
+    within, between = cohort.spread
+    variance = own * own_variance + (1.0 - own) * within + (1.0 - own) ** 2 * between
+    beta = _BETA * np.sqrt(variance)
+    levels: NDArray[np.float64] = mean - _EULER * beta - beta * np.log(-np.log1p(-false_alarm))
+    return levels
+
+
+def fit_cohort(calibration: Calibration) -> Cohort:
+    """Fit the cohort to recorded traffic; empty arrays if there is none worth the name."""
+    nothing = Cohort(np.zeros((0, SCALES)), np.zeros((2, 0, SCALES)))
+    if calibration.time_us is None or calibration.client is None:
+        return nothing
+    values = _values(calibration)
+    order = np.lexsort((calibration.time_us, calibration.client))
+    client, time_us = calibration.client[order], calibration.time_us[order]
+    maxima = [
+        _block_maxima(time_us[client == one], values[order[client == one]])
+        for one in np.unique(client)
+    ]
+    several = [logs for logs in maxima if len(logs) >= 3]
+    if len(several) < PRIOR_BLOCKS:
+        return nothing
+    means = np.stack([logs.mean(axis=0) for logs in several])
+    within = np.stack([logs.var(axis=0, ddof=1) for logs in several]).mean(axis=0)
+    return Cohort(means.mean(axis=0), np.stack([within, means.var(axis=0, ddof=1)]))
+
+
+def metric_values(
+    status: NDArray[np.int16],
+    input_tokens: NDArray[np.int32],
+    output_tokens: NDArray[np.int32],
+) -> NDArray[np.int64]:
+    """Return int64 (n, metrics): what each interaction adds to each metric."""
+    columns = (np.ones(len(status)), input_tokens, output_tokens, status >= 400)
+    values: NDArray[np.int64] = np.clip(np.stack(columns, axis=1), 0, MAX_VALUE).astype(np.int64)
+    return values
+
+
+def _values(calibration: Calibration) -> NDArray[np.int64]:
+    rows = len(calibration)
+    unknown = np.full(rows, -1, np.int32)
+    return metric_values(
+        np.zeros(rows, np.int16) if calibration.status is None else calibration.status,
+        unknown if calibration.input_tokens is None else calibration.input_tokens,
+        unknown if calibration.output_tokens is None else calibration.output_tokens,
+    )
+
+
+def _block_maxima(time_us: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return log block maxima (blocks, metrics, scales) of one client in time order."""
+    total = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.cumsum(values, axis=0)])
+    half = time_us // HALF_BUCKET_US
+    block = time_us // BLOCK_US
+    starts = np.flatnonzero(np.r_[True, block[1:] != block[:-1]])
+    scales = []
+    for scale in range(SCALES):
+        bucket = half >> scale
+        first = np.searchsorted(bucket, bucket - 1, side="left")
+        window = total[1:] - total[first]
+        scales.append(np.maximum.reduceat(window, starts, axis=0))
+    return np.log1p(np.stack(scales, axis=2).astype(np.float64))
