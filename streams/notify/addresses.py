@@ -38,6 +38,9 @@ def is_public(text: str) -> bool:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return False
+    if address in _NAT64:
+        # Where there is only IPv6, this is how every IPv4 host looks.
+        address = IPv4Address(int(address) & 0xFFFF_FFFF)
     return all(_public(item) for item in (address, *_embedded(address)))
 
 
@@ -53,8 +56,6 @@ def _embedded(address: Address) -> list[Address]:
         item for item in (address.ipv4_mapped, address.sixtofour) if item is not None
     ]
     found.extend(address.teredo or ())
-    if address in _NAT64:
-        found.append(IPv4Address(int(address) & 0xFFFF_FFFF))
     return found
 
 

@@ -107,19 +107,18 @@ def alert_of(finding: Finding) -> Alert:
 
 
 def _summary(finding: Finding, behaviour: str) -> str:
-    odds = f"1 in {finding.run_length:,} benign events"
     return (
-        f"{_who(finding)} {behaviour} on model {shown(finding.model)}: "
+        f"On model {shown(finding.model)}, {_who(finding)} {behaviour}: "
         f"seen over {finding.events:,} interactions since {shown(finding.since)}; "
-        f"a false alarm is expected for {odds}."
+        f"one false alarm is expected in {finding.run_length:,} benign events."
     )
 
 
 def _who(finding: Finding) -> str:
     ids = finding.subject.ids
     if finding.subject.type == "campaign":
-        return f"A campaign of {len(ids)} clients" if len(ids) != 1 else "A campaign of one client"
-    return f"{finding.subject.type.capitalize()} {shown(ids[0]) if ids else 'unknown'}"
+        return f"a campaign of {len(ids)} clients" if len(ids) != 1 else "a campaign of one client"
+    return f"{finding.subject.type} {shown(ids[0]) if ids else 'unknown'}"
 
 
 def _numbers(finding: Finding) -> dict[str, int | float]:

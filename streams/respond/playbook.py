@@ -42,7 +42,7 @@ PLAYS: dict[str, Play] = {
     ),
     "collusion": Play(
         "Colluding accounts",
-        "act together as one attacker spread over several accounts",
+        "acts together as one attacker spread over several accounts",
         "Treat the accounts as one for limits, and look for a shared credential or network.",
     ),
     "membership": Play(

@@ -1,0 +1,143 @@
+"""The respond role acknowledges findings only when alerts and verdicts are with the broker."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from pydantic import SecretStr
+
+from config.errors import ConfigError, Fatal
+from config.settings import RespondSettings, Settings, WebhookSettings
+from detectors.finding import Subject
+from streams.respond.alerts import Alert, alert_id
+from streams.respond.verdicts import Verdict
+from streams.roles import respond
+from streams.topics import ALERTS, FINDINGS, VERDICTS, dlq
+from tests.unit.respond.fakes import Acks, FakeProducer
+from tests.unit.respond.samples import finding
+
+
+@pytest.fixture
+def producer(monkeypatch):
+    made = FakeProducer()
+    monkeypatch.setattr(respond, "Producer", lambda _: made)
+    return made
+
+
+@pytest.fixture
+async def role(producer):
+    made = respond.make(Settings())
+    await made.start()
+    yield made
+    await made.stop()
+    assert producer.stopped
+
+
+@pytest.fixture
+def findings():
+    return Acks(FINDINGS)
+
+
+def encoded(**changes):
+    return msgspec.json.encode(finding(**changes))
+
+
+async def test_a_finding_becomes_an_alert_and_a_verdict(role, producer, findings):
+    await role.process(findings.chunk(encoded()))
+    (alert,) = producer.values(ALERTS)
+    assert msgspec.json.decode(alert, type=Alert).id == alert_id(finding().id)
+    ((_, key, verdict),) = [item for item in producer.sent if item[0] == VERDICTS]
+    assert key == b"u1_mallory"
+    assert msgspec.json.decode(verdict, type=Verdict).action == "challenge"
+    assert findings.acked == [0]
+
+
+async def test_nothing_is_acknowledged_before_the_broker_has_it(role, producer, findings):
+    producer.hold = True
+    processing = asyncio.create_task(role.process(findings.chunk(encoded())))
+    await asyncio.sleep(0.01)
+    assert findings.acked == []
+    producer.release()
+    await processing
+    assert findings.acked == [0]
+
+
+async def test_a_failed_delivery_leaves_the_role_and_acknowledges_nothing(role, producer, findings):
+    producer.hold = True
+    processing = asyncio.create_task(role.process(findings.chunk(encoded())))
+    await asyncio.sleep(0.01)
+    producer.open[0].set_exception(ConnectionError())
+    with pytest.raises(ConnectionError):
+        await processing
+    assert findings.acked == []
+    producer.release()
+    producer.hold = False
+    await role.process(findings.chunk(encoded()))
+    assert len(producer.values(ALERTS)) == 2
+
+
+async def test_a_repeated_finding_raises_no_second_alert(role, producer, findings):
+    await role.process(findings.chunk(encoded(), encoded()))
+    await role.process(findings.chunk(encoded()))
+    assert len(producer.values(ALERTS)) == 1
+    assert findings.acked == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (None, 1),
+        (b"", 1),
+        (b"{", 1),
+        (b"\xff\xfe", 1),
+        (b'{"id": 7}', 1),
+        (b"[" * 100_000, 1),
+        (encoded(time="soon"), 1),
+        (encoded().replace(b'"high"', b'"enormous"'), 1),
+    ],
+    ids=["none", "empty", "torn", "binary", "foreign", "deep", "no time", "bad severity"],
+)
+async def test_a_bad_finding_is_dead_lettered_and_the_next_one_counts(
+    role, producer, findings, value, count
+):
+    await role.process(findings.chunk(value, encoded()))
+    assert producer.values(dlq(FINDINGS)) == [value] * count
+    assert len(producer.values(ALERTS)) == 1
+    assert findings.acked == [0]
+
+
+async def test_an_ended_verdict_becomes_a_tombstone(role, producer, findings):
+    await role.process(findings.chunk(encoded(id="1", time="2026-11-22T10:00:00Z")))
+    later = encoded(
+        id="2", time="2026-11-22T12:00:00Z", subject=Subject(type="client", ids=("u1_other",))
+    )
+    await role.process(findings.chunk(later))
+    tombstones = [key for topic, key, value in producer.sent if topic == VERDICTS and not value]
+    assert tombstones == [b"u1_mallory"]
+
+
+async def test_a_failed_webhook_task_stops_the_worker(role, findings):
+    told = []
+
+    async def fail():
+        raise Fatal("the broker refused the consumer")
+
+    role._background._on_fatal = told.append
+    role._background.spawn(fail(), name="webhook")
+    await asyncio.sleep(0.01)
+    assert [str(item) for item in told] == ["the broker refused the consumer"]
+    with pytest.raises(Fatal):
+        await role.process(findings.chunk(encoded()))
+    assert findings.acked == []
+    role._background._failure = None
+
+
+def test_a_wrong_webhook_stops_the_worker_before_it_starts(producer):
+    webhook = WebhookSettings(
+        name="hook", url=SecretStr("http://example.org/SECRET"), secret=SecretStr("whsec_SECRET")
+    )
+    with pytest.raises(ConfigError, match="webhook hook") as caught:
+        respond.make(Settings(respond=RespondSettings(webhooks=(webhook,))))
+    assert "SECRET" not in str(caught.value)

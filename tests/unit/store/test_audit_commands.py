@@ -1,0 +1,123 @@
+"""The commands show what is stored, plainly, and explain what is missing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from config.errors import ConfigError
+from streams.cli import alerts, audit
+from streams.cli.view import parse_time, show_time
+from streams.store.documents import alert_row, audit_rows
+from streams.store.search import AuditUnavailable
+from streams.store.sqlite import AuditWriter
+from tests.unit.respond.samples import alert
+from tests.unit.store.samples import BARE, BASE_US, FULL, frame
+
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+MARKUP = "[red]evil[/red]\x1b[2J"
+
+
+@pytest.fixture
+def database(tmp_path, monkeypatch):
+    path = tmp_path / "audit.sqlite"
+    monkeypatch.setenv("VEDETTE_AUDIT_DB", str(path))
+    monkeypatch.setenv("COLUMNS", "200")
+    writer = AuditWriter(path)
+    writer.open()
+    hostile = {**BARE, "id": "hostile", "client": MARKUP}
+    rows = [*audit_rows(frame(FULL, BARE, hostile)), alert_row(alert())]
+    writer.submit(rows).result(10)
+    writer.close()
+    return path
+
+
+@pytest.fixture
+def say(database, capsys):
+    def run(app, *tokens):
+        app(tokens, result_action="return_value", exit_on_error=False, print_error=False)
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_search_prints_a_table(say):
+    out = say(audit.app, "search", "--client", "u1_alice")
+    assert "u1_alice" in out
+    assert FULL["id"] in out
+    assert "u1_bob" not in out
+
+
+def test_search_prints_documents_as_stored(say):
+    lines = say(audit.app, "search", "--kind", "event", "--json").splitlines()
+    assert {json.loads(line)["event"]["id"] for line in lines} == {
+        FULL["id"],
+        BARE["id"],
+        "hostile",
+    }
+
+
+def test_times_restrict_the_search(say):
+    out = say(audit.app, "search", "--until", show_time(BASE_US + 1000), "--json")
+    assert len(out.splitlines()) == 3
+    assert say(audit.app, "search", "--since", "2099-01-01", "--json") == ""
+
+
+def test_hostile_names_reach_the_terminal_as_plain_text(say):
+    out = say(audit.app, "search")
+    assert "[red]evil[/red]" in out
+    assert "\x1b" not in out
+
+
+def test_one_document_is_shown(say):
+    assert json.loads(say(audit.app, "show", FULL["id"]))["user"]["id"] == "u1_alice"
+
+
+def test_an_unknown_id_is_explained(say):
+    with pytest.raises(ConfigError, match="no document has the id nope"):
+        say(audit.app, "show", "nope")
+
+
+def test_stats_count(say):
+    assert json.loads(say(audit.app, "stats", "--json"))["by_kind"] == {"alert": 1, "event": 3}
+    assert "SQLite" in say(audit.app, "stats")
+
+
+def test_alerts_are_listed_and_shown(say):
+    out = say(alerts.app, "list")
+    assert "high" in out
+    assert alert().id in out
+    assert json.loads(say(alerts.app, "show", alert().id))["rule"]["id"] == "extraction.coverage"
+    assert len(say(alerts.app, "list", "--json").splitlines()) == 1
+
+
+def test_an_interaction_is_no_alert(say):
+    with pytest.raises(ConfigError):
+        say(alerts.app, "show", FULL["id"])
+
+
+def test_a_missing_database_is_explained(tmp_path, monkeypatch, say):
+    monkeypatch.setenv("VEDETTE_AUDIT_DB", str(tmp_path / "none.sqlite"))
+    with pytest.raises(AuditUnavailable, match="VEDETTE_AUDIT_DB"):
+        say(alerts.app, "list")
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-22", datetime(2026, 11, 22, tzinfo=UTC)),
+        ("2026-11-22T12:00:00+02:00", NOW),
+        ("2h", datetime(2026, 11, 22, 8, tzinfo=UTC)),
+        ("7d", datetime(2026, 11, 15, 10, tzinfo=UTC)),
+    ],
+)
+def test_times_are_understood(text, moment):
+    assert parse_time(text, NOW) == int(moment.timestamp() * 1_000_000)
+
+
+@pytest.mark.parametrize("text", ["", "h", "soon", "-5m", "9" * 30 + "d", "2026-13-01"])
+def test_nonsense_times_are_explained(text):
+    with pytest.raises(ConfigError, match="ISO 8601"):
+        parse_time(text, NOW)
