@@ -39,13 +39,13 @@ class Substitute:
         )
         self._optimiser = torch.optim.Adam(self._net.parameters(), lr=LEARNING_RATE)
 
-    def fit(
-        self, images: NDArray[np.float32], scores: NDArray[np.float32], *, epochs: int
-    ) -> None:
+    def fit(self, images: NDArray[np.float32], scores: NDArray[np.float32], *, epochs: int) -> None:
         """Go on training on images within [0, 1] and the probabilities answered for them."""
         x, y = _rows(images), torch.from_numpy(np.ascontiguousarray(scores, np.float32))
         for _ in range(epochs):
-            for rows in torch.randperm(len(x), generator=self._generator).split(BATCH_ROWS):
+            order = torch.randperm(len(x), generator=self._generator)
+            for start in range(0, len(x), BATCH_ROWS):
+                rows = order[start : start + BATCH_ROWS]
                 self._optimiser.zero_grad()
                 loss = -(y[rows] * self._net(x[rows])).sum(dim=1).mean()
                 loss.backward()

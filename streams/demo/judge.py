@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+from streams.demo.attacks.target import Success
 
-    from streams.demo.attacks.target import Success
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class SeenAlert(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,16 +63,14 @@ class HopSkipJump:
         """
         for victim in map(to_shades, victims):
             label = int((await self.target.labels(victim[None]))[0])
-            start = await self._starting_point(victim, label, others)
+            start = await self._starting_point(label, others)
             if start is not None:
                 await self._evade(victim, start, label)
 
-    async def _starting_point(
-        self, victim: Images, label: int, others: Images
-    ) -> Images | None:
-        for other in others[self.rng.permutation(len(others))]:
-            if await self._is_adversarial(other[None], label):
-                return other
+    async def _starting_point(self, label: int, others: Images) -> Images | None:
+        for row in self.rng.permutation(len(others)):
+            if await self._is_adversarial(others[row : row + 1], label):
+                return np.asarray(others[row])
         return None
 
     async def _evade(self, victim: Images, start: Images, label: int) -> None:
@@ -111,14 +109,14 @@ class HopSkipJump:
         self, current: Images, label: int, radius: float, probes: int
     ) -> NDArray[np.float64]:
         """Estimate the boundary's normal by Monte Carlo (the paper's equation 16)."""
-        noise = self.rng.standard_normal((probes, *current.shape))
-        noise /= np.sqrt((noise**2).sum(axis=(1, 2), keepdims=True))
-        probed = to_shades((current + radius * noise).astype(np.float32))
-        noise = (probed - current) / radius
+        drawn = self.rng.standard_normal((probes, *current.shape))
+        drawn /= np.sqrt((drawn**2).sum(axis=(1, 2), keepdims=True))
+        probed = to_shades((current + radius * drawn).astype(np.float32))
+        moves = (probed.astype(np.float64) - current) / radius
         answers = 2.0 * (await self.target.labels(probed, batch=BATCH) != label) - 1.0
         mean = answers.mean()
         weights = answers if abs(mean) == 1.0 else answers - mean
-        estimate = (weights[:, None, None] * noise).mean(axis=0)
+        estimate = (weights[:, None, None] * moves).mean(axis=0)
         return np.asarray(estimate / np.linalg.norm(estimate))
 
     async def _leap(

@@ -85,7 +85,7 @@ class Square:
     def _side(self, pixels: int, iteration: int) -> int:
         scaled = iteration * 10_000 / self.max_iterations
         share = FIRST_SHARE / 2 ** sum(scaled > halving for halving in HALVINGS)
-        return max(int(round(np.sqrt(share * pixels))), 1)
+        return max(round(float(np.sqrt(share * pixels))), 1)
 
     def _within_budget(self, victim: Images, image: NDArray[np.floating]) -> Images:
         """Keep to the whole shades of the budget, so that rounding never exceeds it."""
