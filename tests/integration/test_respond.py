@@ -1,0 +1,154 @@
+"""Alerts reach a webhook through the real broker, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections import Counter
+
+import msgspec
+import pytest
+from aiohttp import web
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from standardwebhooks.webhooks import Webhook
+
+from config.settings import KafkaSettings
+from detectors.finding import Subject
+from streams.respond.alerts import alert_id
+from streams.respond.verdict_log import load_verdicts
+from streams.respond.verdicts import VerdictBook
+from streams.topics import FINDINGS, VERDICTS, dlq
+from tests.integration.killing import kill_until, produce, role_process
+from tests.unit.respond.samples import finding
+
+pytestmark = pytest.mark.kafka
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Receiver:
+    """Verifies and counts what arrives; fails every seventh request."""
+
+    def __init__(self) -> None:
+        self.ids: Counter[str] = Counter()
+        self.requests = 0
+        self.port = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        Webhook(SECRET).verify(body, dict(request.headers))
+        self.requests += 1
+        if self.requests % 7 == 0:
+            return web.Response(status=503)
+        self.ids[request.headers["webhook-id"]] += 1
+        return web.Response(status=204)
+
+
+@contextlib.asynccontextmanager
+async def receiving():
+    receiver = Receiver()
+    app = web.Application()
+    app.router.add_post("/hook", receiver.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    receiver.port = site._server.sockets[0].getsockname()[1]
+    try:
+        yield receiver
+    finally:
+        await runner.cleanup()
+
+
+def environment(broker, tmp_path, port):
+    hook = {
+        "name": f"h-{uuid.uuid4().hex[:12]}",
+        "url": f"http://127.0.0.1:{port}/hook",
+        "secret": SECRET,
+        "allow_private": True,
+    }
+    return {
+        "VEDETTE_HOME": str(tmp_path),
+        "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
+        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
+        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+        "VEDETTE_RESPOND__WEBHOOKS": msgspec.json.encode([hook]).decode(),
+        "VEDETTE_RESPOND__RETRY_SCHEDULE_S": "[0.05, 0.1, 0.2]",
+    }
+
+
+def findings(run, count):
+    for number in range(count):
+        subject = Subject(type="client", ids=(f"u1_{run}_{number % 5}",))
+        yield finding(id=f"{run}-{number}", subject=subject)
+
+
+@pytest.mark.slow
+async def test_kill_9_loses_no_alert_and_repeats_keep_their_id(broker, tmp_path):
+    run = uuid.uuid4().hex
+    made = list(findings(run, 120))
+    expected = {alert_id(item.id) for item in made}
+    async with receiving() as receiver:
+        sending = asyncio.create_task(
+            produce(broker, FINDINGS, map(msgspec.json.encode, made), pause_s=0.05)
+        )
+        with role_process("respond", environment(broker, tmp_path, receiver.port)) as restart:
+            await kill_until(restart, lambda: expected <= receiver.ids.keys(), kills=3, seed=1)
+        await sending
+        mine = {key: count for key, count in receiver.ids.items() if key in expected}
+        assert mine.keys() == expected
+        # What was delivered but not yet committed at a kill comes twice, not more.
+        assert sum(mine.values()) - len(mine) <= 2 * 3
+
+    book = VerdictBook()
+    await load_verdicts(book, KafkaSettings(bootstrap_servers=broker))
+    held = {client for client in book._held if run in client}
+    assert held == {f"u1_{run}_{number}" for number in range(5)}
+
+
+async def test_a_bad_finding_is_dead_lettered_and_the_next_is_delivered(broker, tmp_path):
+    run = uuid.uuid4().hex
+    (good,) = findings(run, 1)
+    bad = f"not json {run}".encode()
+    async with receiving() as receiver:
+        await produce(broker, FINDINGS, [bad, msgspec.json.encode(good)])
+        with role_process("respond", environment(broker, tmp_path, receiver.port)) as restart:
+            await kill_until(restart, lambda: alert_id(good.id) in receiver.ids, kills=0, seed=0)
+    assert bad in await everything(broker, dlq(FINDINGS))
+
+
+async def test_verdicts_of_the_topic_are_taken_over(broker, tmp_path):
+    run = uuid.uuid4().hex
+    (strong,) = findings(run, 1)
+    strong = msgspec.structs.replace(strong, severity="critical")
+    weak = msgspec.structs.replace(strong, id=f"{run}-weak", severity="low")
+    async with receiving() as receiver:
+        env = environment(broker, tmp_path, receiver.port)
+        for item in (strong, weak):
+            await produce(broker, FINDINGS, [msgspec.json.encode(item)])
+            with role_process("respond", env) as restart:
+                wanted = alert_id(item.id)
+                await kill_until(restart, lambda w=wanted: w in receiver.ids, kills=0, seed=0)
+    values = [
+        value for value in await everything(broker, VERDICTS) if value and run.encode() in value
+    ]
+    assert [msgspec.json.decode(value)["action"] for value in values] == ["block", "block"]
+
+
+async def everything(broker, topic):
+    """Return all values of a topic with one partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.seek_to_beginning(partition)
+        end = (await consumer.end_offsets([partition]))[partition]
+        values = []
+        while await consumer.position(partition) < end:
+            batches = await consumer.getmany(timeout_ms=500)
+            values += [record.value for records in batches.values() for record in records]
+        return values
+    finally:
+        await consumer.stop()
