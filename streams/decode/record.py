@@ -45,7 +45,7 @@ _ANSWERED, _FAILED = 200, 500
 
 class _Halves(msgspec.Struct, gc=False):
     request: msgspec.Raw
-    response: msgspec.Raw | None = None
+    response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class RecordDecoder:
@@ -129,8 +129,12 @@ class RecordDecoder:
             if both is not None:
                 return both
         halves = decode_json(self._halves, value)
-        response = None if halves.response is None else self._response(halves.response)
         request = self._request(halves.request)
+        answer = halves.response
+        if isinstance(answer, msgspec.UnsetType) or bytes(answer) == b"null":
+            response = None  # refused before the model, or nothing came back
+        else:
+            response = self._response(answer)
         request.members = -1
         return request, response
 
