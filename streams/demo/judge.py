@@ -31,14 +31,14 @@ class SeenAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
-    """An attacker and what it did."""
+    """An attacker and what it did; ``problem`` says why it could not go on, if it could not."""
 
     name: str
     goal: str
     client: str
     asked_s: Sequence[float]
     success: Success | None
-    note: str = ""
+    problem: str | None = None
 
 
 class AttackerOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class AttackerOutcome(msgspec.Struct, frozen=True, kw_only=True):
     success_s: float | None
     success_detail: str | None
     stopped_in_time: bool
-    note: str = ""
+    problem: str | None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +95,9 @@ def judge(
     attackers = {attacker.client for attacker in planted}
     named = {client for alert in alerts for client in alert.clients}
     false_alarms = tuple(sorted(named - attackers))
-    caught = bool(outcomes) and all(outcome.stopped_in_time for outcome in outcomes)
+    caught = bool(outcomes) and all(
+        outcome.stopped_in_time and outcome.problem is None for outcome in outcomes
+    )
     return Outcome(
         attackers=outcomes,
         benign_clients=len(set(benign)),
@@ -127,7 +129,7 @@ def _outcome(attacker: Planted, alerts: Sequence[SeenAlert]) -> AttackerOutcome:
         success_s=_since(began_s, success.at_s if success else None),
         success_detail=success.detail if success else None,
         stopped_in_time=first is not None and (success is None or first.at_s < success.at_s),
-        note=attacker.note,
+        problem=attacker.problem,
     )
 
 

@@ -19,7 +19,7 @@ from tests.scenarios.victim import Victim, victim
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_L2 = 0.8
+MAX_L2 = 1.0
 MAX_LINF = 32 / 255
 AGREEMENT = 0.9
 

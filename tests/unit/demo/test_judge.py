@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from streams.demo.attacks.target import Success
 from streams.demo.judge import Planted, SeenAlert, judge
 
@@ -85,6 +87,11 @@ def test_the_first_alert_counts_whatever_their_order() -> None:
     row = judge([attacker()], [], seen).attackers[0]
     assert row.seconds_at_alert == 2.0
     assert row.kinds == ("evasion", "drift")
+
+
+def test_an_attacker_that_could_not_attack_proves_nothing() -> None:
+    hindered = msgspec.structs.replace(attacker(), problem="no answer within 30 s")
+    assert not judge([hindered], [], [alert("mallory", 101.0)]).passed
 
 
 def test_without_attackers_there_is_nothing_to_pass() -> None:
