@@ -142,7 +142,7 @@ def _model(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> 
 
 def _map(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
     maps = [getattr(row, field.name) for row in rows]
-    if not any(maps):
+    if all(entry is None for entry in maps):
         return pa.nulls(len(rows), field.type)
     return pa.array([None if entry is None else list(entry.items()) for entry in maps], field.type)
 

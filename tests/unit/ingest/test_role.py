@@ -1,0 +1,268 @@
+"""The role acknowledges only what is durable, and repeats alike after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiokafka.errors import (
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    TopicAuthorizationFailedError,
+)
+
+from config.errors import Fatal
+from config.settings import IngestSettings, Settings
+from streams.frames import decode_frame
+from streams.ingest import delivery
+from streams.roles import ingest
+from streams.roles.base import Chunk, Partition
+from streams.topics import INTERACTIONS
+from tests.unit.decode.records import REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE, record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+SOURCE = Partition("events", 2)
+
+
+class Broker:
+    """Stands for Kafka: keeps what was sent, and fails when told to."""
+
+    def __init__(self, _settings: Any = None) -> None:
+        self.sent: list[tuple[str, Any, dict[str, Any]]] = []
+        self.failures: list[Exception] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def send(self, topic: str, value: Any, **options: Any) -> asyncio.Future[object]:
+        return asyncio.ensure_future(self._take(topic, value, options))
+
+    async def _take(self, topic: str, value: Any, options: dict[str, Any]) -> None:
+        await self.gate.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        self.sent.append((topic, value, options))
+
+    def interactions(self) -> list[dict[str, Any]]:
+        """Rows as a reader sees them that drops positions it has passed."""
+        rows: list[dict[str, Any]] = []
+        passed: dict[int, tuple[int, int]] = {}
+        for topic, value, options in self.sent:
+            if topic != INTERACTIONS:
+                continue
+            for row in decode_frame(value).to_pylist():
+                position = (row["source_offset"], row["source_index"])
+                if position > passed.get(options["partition"], (-1, -1)):
+                    passed[options["partition"]] = position
+                    rows.append(row)
+        return rows
+
+    def dead(self) -> list[tuple[str, Any, str]]:
+        return [
+            (topic, value, dict(options["headers"])["vedette-error-class"].decode())
+            for topic, value, options in self.sent
+            if topic != INTERACTIONS
+        ]
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    instance = Broker()
+    monkeypatch.setattr(ingest, "Producer", lambda _settings: instance)
+    monkeypatch.setattr(delivery, "_FIRST_BACKOFF_S", 0.001)
+    return instance
+
+
+class Worker:
+    """A role that owns `SOURCE`, and which offsets it has acknowledged."""
+
+    def __init__(self, role: ingest.IngestRole) -> None:
+        self.role = role
+        self.acked: list[int] = []
+
+    async def process(self, *records: Any) -> None:
+        last = records[-1].offset
+        await self.role.process(Chunk(SOURCE, records, lambda: self.acked.append(last)))
+
+    async def settled(self) -> None:
+        await self.role._owned[SOURCE].delivered()
+
+
+@pytest.fixture
+async def worker(broker: Broker, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    roles: list[ingest.IngestRole] = []
+
+    async def start(**bounds: Any) -> Worker:
+        bounds = {"snapshot_interval_s": 60.0, **bounds}
+        role = ingest.make(Settings(home=tmp_path, ingest=IngestSettings(**bounds)))
+        roles.append(role)
+        await role.start()
+        await role.assigned({SOURCE})
+        return Worker(role)
+
+    yield start
+    for role in roles:
+        await role.stop()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the role has no event to wait for
+            await asyncio.sleep(0.01)
+
+
+def request(offset: int, event_id: str, **options: Any) -> Any:
+    return record(REQUEST, {"type": REQUEST_TYPE, "id": event_id}, offset=offset, **options)
+
+
+def response(offset: int, event_id: str, **options: Any) -> Any:
+    return record(RESPONSE, {"type": RESPONSE_TYPE, "id": event_id}, offset=offset, **options)
+
+
+async def test_complete_events_are_acknowledged_once_kafka_has_them(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker()
+    broker.gate.clear()
+    await own.process(record(offset=1), record(offset=2))
+    await asyncio.sleep(0.01)
+    assert own.acked == []
+    broker.gate.set()
+    await own.settled()
+    assert own.acked == [2]
+    assert [row["id"] for row in broker.interactions()] == ["events-2-1-0", "events-2-2-0"]
+
+
+async def test_a_bad_record_goes_to_the_dead_letters_alone(broker: Broker, worker: Any) -> None:
+    own = await worker()
+    await own.process(
+        record(offset=1), record(b"{", offset=2), record(None, offset=3), record(offset=4)
+    )
+    await own.settled()
+    assert broker.dead() == [("events.dlq", b"{", "truncated_json")]
+    assert [row["source_offset"] for row in broker.interactions()] == [1, 4]
+    assert own.acked == [4]
+
+
+async def test_waiting_halves_hold_acknowledgements_until_a_snapshot(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker()
+    await own.process(request(1, "a"))
+    await own.settled()
+    assert own.acked == []
+    await own.role.release({SOURCE})
+    assert own.acked == [1]
+
+
+async def test_regular_snapshots_let_acknowledgements_go(broker: Broker, worker: Any) -> None:
+    own = await worker(snapshot_interval_s=0.01)
+    await own.process(request(1, "a"))
+    await until(lambda: own.acked == [1])
+
+
+async def test_a_restarted_worker_joins_what_the_killed_one_had_waiting(
+    broker: Broker, worker: Any
+) -> None:
+    first = await worker()
+    await first.process(request(1, "a"), request(2, "b"))
+    await first.role.release({SOURCE})
+    second = await worker()
+    await second.process(request(2, "b"), response(3, "a"), response(4, "b"))
+    await second.settled()
+    assert [row["id"] for row in broker.interactions()] == ["events-2-1-0", "events-2-2-0"]
+    assert all(row["label"] == 1 for row in broker.interactions())
+    assert second.role.counts["replayed"] == 1
+
+
+async def test_a_crash_after_delivery_repeats_the_same_positions(
+    broker: Broker, worker: Any
+) -> None:
+    records = [request(1, "a"), record(offset=2), response(3, "a"), record(offset=4)]
+    first = await worker()
+    await first.process(*records)
+    await first.settled()
+    assert first.acked == []
+    once = broker.interactions()
+    second = await worker()
+    for item in records:
+        await second.process(item)
+    await second.settled()
+    assert len(broker.sent) > 1
+    assert broker.interactions() == once
+    assert len(once) == 3
+
+
+async def test_a_quiet_partition_gives_up_its_halves_in_a_snapshot(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker(join_timeout_s=0.02, snapshot_interval_s=0.01)
+    await own.process(request(1, "a"))
+    owned = own.role._owned[SOURCE]
+    await until(lambda: bool(broker.interactions()) and not owned.decided_unwritten)
+    (row,) = broker.interactions()
+    assert (row["source_offset"], row["source_index"]) == (1, 0)
+    assert dict(row["params"])["vedette.join"] == "orphan_request"
+
+
+async def test_decided_orphans_are_repeated_alike_after_a_crash(
+    broker: Broker, worker: Any
+) -> None:
+    first = await worker(join_timeout_s=0.01)
+    await first.process(request(1, "a"))
+    await asyncio.sleep(0.02)
+    broker.gate.clear()  # the snapshot is written, the orphan never gets out
+    crashing = asyncio.create_task(first.role._snapshot(first.role._owned[SOURCE]))
+    await asyncio.sleep(0.2)
+    crashing.cancel()
+    assert first.acked == [1]
+    broker.gate.set()
+    await worker()
+    (row,) = broker.interactions()
+    assert (row["id"], row["source_offset"], row["source_index"]) == ("events-2-1-0", 1, 0)
+
+
+async def test_deliveries_that_fail_for_a_while_are_repeated(broker: Broker, worker: Any) -> None:
+    own = await worker()
+    broker.failures = [KafkaTimeoutError(), KafkaTimeoutError()]
+    await own.process(record(offset=1))
+    await own.settled()
+    assert own.acked == [1]
+    assert len(broker.interactions()) == 1
+
+
+async def test_a_refusal_for_good_stops_the_worker_unacknowledged(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker()
+    broker.failures = [TopicAuthorizationFailedError()]
+    await own.process(record(offset=1))
+    with pytest.raises(Fatal):
+        await own.process(record(offset=2))
+    assert own.acked == []
+
+
+async def test_a_dead_letter_without_room_for_headers_leaves_its_value_out(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker()
+    broker.failures = [MessageSizeTooLargeError()]
+    await own.process(record(b"x" * 5000, offset=1))
+    await own.settled()
+    assert broker.dead() == [("events.dlq", None, "malformed_json")]
+
+
+async def test_a_partition_that_was_lost_is_left_alone(broker: Broker, worker: Any) -> None:
+    own = await worker()
+    stale = Chunk(Partition("events", 9), [record(offset=1)], lambda: own.acked.append(1))
+    await own.role.process(stale)
+    assert (own.acked, broker.sent) == ([], [])
