@@ -48,7 +48,6 @@ class _Owned:
     joiner: Joiner
     builder: FrameBuilder
     disk_empty: bool = True
-    released: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     held: list[Callable[[], None]] = field(default_factory=list)
     delivery: asyncio.Task[None] | None = None
@@ -124,9 +123,8 @@ class IngestRole:
     async def release(self, partitions: set[Partition]) -> None:
         """Deliver and snapshot, so that every acknowledgement goes out."""
         for source in partitions & self._owned.keys():
-            owned = self._owned[source]
-            owned.released = True
-            await self._snapshot(owned)
+            await self._snapshot(self._owned[source], last=True)
+            del self._owned[source]  # its next owner may write snapshots now
 
     async def stop(self) -> None:
         """Stop the snapshots and the producer."""
@@ -207,11 +205,13 @@ class IngestRole:
                 except OSError as error:
                     log.error("ingest.snapshot_failed", error=type(error).__name__)  # noqa: TRY400 - no trace: paths
 
-    async def _snapshot(self, owned: _Owned) -> None:
+    async def _snapshot(self, owned: _Owned, *, last: bool = False) -> None:
         async with owned.lock:
+            if self._owned.get(owned.source) is not owned:
+                return
             await owned.delivered()
             idle_s = time.monotonic() - owned.last_record_s
-            if idle_s >= self._settings.join_timeout_s and not owned.released:
+            if idle_s >= self._settings.join_timeout_s and not last:
                 self._decide_idle(owned)
             if not owned.held and not owned.decided_unwritten:
                 return

@@ -161,6 +161,7 @@ async def test_waiting_halves_hold_acknowledgements_until_a_snapshot(
     await own.settled()
     assert own.acked == []
     await own.role.release({SOURCE})
+    await own.role.release({SOURCE})
     assert own.acked == [1]
 
 
