@@ -97,7 +97,7 @@ async def test_the_view_names_attackers_and_alerts(terminal: bool) -> None:
     model = FakeModel()
     play = make_play(asking_attacker(model, succeeds_after=None), model=model)
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=140)
+    console = Console(file=text, force_terminal=terminal, width=140, highlight=False)
     showing = asyncio.create_task(watch(play, console))
     running = asyncio.create_task(play.run(settle_s=0.3))
     await asyncio.sleep(0.2)
