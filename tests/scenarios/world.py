@@ -29,7 +29,7 @@ def victim() -> tuple[MLPClassifier, NDArray[np.uint8]]:
     """Train the served model; return it and all images."""
     images, labels = load_digits(return_X_y=True)
     images = np.rint(images * 15.9375).astype(np.uint8)
-    net = MLPClassifier((48,), max_iter=40, alpha=1e-3, random_state=0, early_stopping=True).fit(
+    net = MLPClassifier((48,), max_iter=40, random_state=0, tol=0.02, n_iter_no_change=2).fit(
         images / 255, labels
     )
     return net, images
@@ -57,7 +57,6 @@ def profile() -> LoadedProfile:
             margin=answers.margin,
         ),
         seed=0,
-        run_length_events=60_000,
     )
     return LoadedProfile(model=MODEL, encoder=encoder, profile=fitted, digest="test")
 
