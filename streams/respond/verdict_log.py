@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 
 from streams.kafka import aiokafka_options
 from streams.respond.verdicts import Verdict
 from streams.topics import VERDICTS
 
 if TYPE_CHECKING:
+    from aiokafka import TopicPartition
+
     from config.settings import KafkaSettings
     from streams.respond.verdicts import VerdictBook
 
@@ -25,26 +27,17 @@ _decoder = msgspec.json.Decoder(Verdict)
 
 async def load_verdicts(book: VerdictBook, kafka: KafkaSettings) -> None:
     """Read the verdicts topic to its end into ``book``."""
-    consumer = AIOKafkaConsumer(**aiokafka_options(kafka), enable_auto_commit=False)
+    # Without a group the consumer is given every partition when it starts.
+    consumer = AIOKafkaConsumer(VERDICTS, **aiokafka_options(kafka), enable_auto_commit=False)
     await consumer.start()
     try:
-        numbers = await _partitions(consumer)
-        partitions = [TopicPartition(VERDICTS, number) for number in numbers]
-        if not partitions:
-            return
-        consumer.assign(partitions)
+        partitions = consumer.assignment()
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
         await _read_to(consumer, ends, book)
     finally:
         await consumer.stop()
     log.info("verdicts loaded", clients=len(book))
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> set[int]:
-    await consumer.topics()
-    numbers: set[int] | None = consumer.partitions_for_topic(VERDICTS)
-    return numbers or set()
 
 
 async def _read_to(

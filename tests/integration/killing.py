@@ -15,52 +15,58 @@ from typing import TYPE_CHECKING
 from aiokafka import AIOKafkaProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 ROOT = Path(__file__).parents[2]
 
 
+class RoleProcess:
+    """A role in a child process."""
+
+    def __init__(self, role: str, environment: dict[str, str]) -> None:
+        self._command = [sys.executable, "-m", "tests.integration.pump", role]
+        self._environment = {**os.environ, **environment}
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, cwd=ROOT, env=self._environment)
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._process.kill()
+        self._process.wait(10)
+
+    async def kill_again_and_again(
+        self, *, times: int, seed: int, alive_s: tuple[float, float] = (8.0, 10.0)
+    ) -> None:
+        """Kill and start again at random moments.
+
+        A group takes its session timeout, 6 s, to give a killed member's partitions away.
+        """
+        moments = random.Random(seed)
+        for _ in range(times):
+            await asyncio.sleep(moments.uniform(*alive_s))
+            assert self._process.poll() is None, "the role stopped by itself"
+            self.kill()
+            self._process = self._start()
+
+    async def until(self, done: Callable[[], bool], *, within_s: float = 60.0) -> None:
+        """Wait until the role has done its work."""
+        deadline_s = time.monotonic() + within_s
+        while not done():
+            assert self._process.poll() is None, "the role stopped by itself"
+            assert time.monotonic() < deadline_s, "the role did not finish its work"
+            await asyncio.sleep(0.2)
+
+
 @contextlib.contextmanager
-def role_process(role: str, environment: dict[str, str]):
-    """Run a role; yields a function that kills -9 the process and starts another."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def restart() -> None:
-        for process in running:
-            process.kill()
-            process.wait(10)
-        running.clear()
-        command = [sys.executable, "-m", "tests.integration.pump", role]
-        environ = {**os.environ, **environment}
-        running.append(subprocess.Popen(command, cwd=ROOT, env=environ))
-
-    restart()
+def role_process(role: str, environment: dict[str, str]) -> Iterator[RoleProcess]:
+    """Run a role; it is killed in the end."""
+    process = RoleProcess(role, environment)
     try:
-        yield restart
+        yield process
     finally:
-        for process in running:
-            process.kill()
-            process.wait(10)
-
-
-async def kill_until(
-    restart: Callable[[], None],
-    done: Callable[[], bool],
-    *,
-    kills: int,
-    seed: int,
-    alive_s: tuple[float, float] = (1.5, 4.0),
-    within_s: float = 90.0,
-) -> None:
-    """Kill the role ``kills`` times at random moments, then wait until ``done``."""
-    moments = random.Random(seed)
-    for _ in range(kills):
-        await asyncio.sleep(moments.uniform(*alive_s))
-        restart()
-    deadline_s = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < deadline_s, "the role did not finish its work"
-        await asyncio.sleep(0.2)
+        process.kill()
 
 
 async def produce(

@@ -65,7 +65,11 @@ class Pump:
             await self._consumer.commit(offsets)
 
 
+async def main(role: str) -> None:
+    settings = load_settings()
+    module = importlib.import_module(f"streams.roles.{role}")
+    await Pump(module.make(settings), settings).run()
+
+
 if __name__ == "__main__":
-    _settings = load_settings()
-    _module = importlib.import_module(f"streams.roles.{sys.argv[1]}")
-    asyncio.run(Pump(_module.make(_settings), _settings).run())
+    asyncio.run(main(sys.argv[1]))

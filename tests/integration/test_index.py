@@ -12,7 +12,7 @@ import pytest
 from streams.frames import encode_frame
 from streams.store.search import AuditUnavailable, Query, open_reader, search
 from streams.topics import ALERTS, AUDIT, dlq
-from tests.integration.killing import kill_until, produce, role_process
+from tests.integration.killing import produce, role_process
 from tests.integration.test_respond import everything
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, frame
@@ -48,9 +48,10 @@ def stored(path, run):
 async def test_kill_9_stores_every_interaction_exactly_once(broker, tmp_path):
     run, count = uuid.uuid4().hex, 120
     path = tmp_path / "audit.sqlite"
-    sending = asyncio.create_task(produce(broker, AUDIT, frames(run, count), pause_s=0.05))
-    with role_process("index", environment(broker, path)) as restart:
-        await kill_until(restart, lambda: len(stored(path, run)) >= count * ROWS, kills=3, seed=2)
+    sending = asyncio.create_task(produce(broker, AUDIT, frames(run, count), pause_s=0.18))
+    with role_process("index", environment(broker, path)) as role:
+        await role.kill_again_and_again(times=2, seed=2)
+        await role.until(lambda: len(stored(path, run)) >= count * ROWS)
     await sending
     found = sorted(item.event_id for item in stored(path, run))
     assert found == sorted(f"{run}-{number}" for number in range(count * ROWS))
@@ -70,8 +71,8 @@ async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path)
         with open_reader(path) as reader:
             return raised.id in {item.event_id for item in search(reader, Query(kind="alert"))}
 
-    with role_process("index", environment(broker, path)) as restart:
-        await kill_until(restart, done, kills=0, seed=0)
+    with role_process("index", environment(broker, path)) as role:
+        await role.until(done)
     assert bad in await everything(broker, dlq(AUDIT))
     with open_reader(path) as reader:
         (found,) = [

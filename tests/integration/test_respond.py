@@ -19,7 +19,7 @@ from streams.respond.alerts import alert_id
 from streams.respond.verdict_log import load_verdicts
 from streams.respond.verdicts import VerdictBook
 from streams.topics import FINDINGS, VERDICTS, dlq
-from tests.integration.killing import kill_until, produce, role_process
+from tests.integration.killing import produce, role_process
 from tests.unit.respond.samples import finding
 
 pytestmark = pytest.mark.kafka
@@ -91,15 +91,16 @@ async def test_kill_9_loses_no_alert_and_repeats_keep_their_id(broker, tmp_path)
     expected = {alert_id(item.id) for item in made}
     async with receiving() as receiver:
         sending = asyncio.create_task(
-            produce(broker, FINDINGS, map(msgspec.json.encode, made), pause_s=0.05)
+            produce(broker, FINDINGS, map(msgspec.json.encode, made), pause_s=0.18)
         )
-        with role_process("respond", environment(broker, tmp_path, receiver.port)) as restart:
-            await kill_until(restart, lambda: expected <= receiver.ids.keys(), kills=3, seed=1)
+        with role_process("respond", environment(broker, tmp_path, receiver.port)) as role:
+            await role.kill_again_and_again(times=2, seed=1)
+            await role.until(lambda: expected <= receiver.ids.keys())
         await sending
         mine = {key: count for key, count in receiver.ids.items() if key in expected}
         assert mine.keys() == expected
         # What was delivered but not yet committed at a kill comes twice, not more.
-        assert sum(mine.values()) - len(mine) <= 2 * 3
+        assert sum(mine.values()) - len(mine) <= 2 * 2
 
     book = VerdictBook()
     await load_verdicts(book, KafkaSettings(bootstrap_servers=broker))
@@ -113,8 +114,8 @@ async def test_a_bad_finding_is_dead_lettered_and_the_next_is_delivered(broker, 
     bad = f"not json {run}".encode()
     async with receiving() as receiver:
         await produce(broker, FINDINGS, [bad, msgspec.json.encode(good)])
-        with role_process("respond", environment(broker, tmp_path, receiver.port)) as restart:
-            await kill_until(restart, lambda: alert_id(good.id) in receiver.ids, kills=0, seed=0)
+        with role_process("respond", environment(broker, tmp_path, receiver.port)) as role:
+            await role.until(lambda: alert_id(good.id) in receiver.ids)
     assert bad in await everything(broker, dlq(FINDINGS))
 
 
@@ -127,9 +128,9 @@ async def test_verdicts_of_the_topic_are_taken_over(broker, tmp_path):
         env = environment(broker, tmp_path, receiver.port)
         for item in (strong, weak):
             await produce(broker, FINDINGS, [msgspec.json.encode(item)])
-            with role_process("respond", env) as restart:
+            with role_process("respond", env) as role:
                 wanted = alert_id(item.id)
-                await kill_until(restart, lambda w=wanted: w in receiver.ids, kills=0, seed=0)
+                await role.until(lambda w=wanted: w in receiver.ids)
     values = [
         value for value in await everything(broker, VERDICTS) if value and run.encode() in value
     ]
