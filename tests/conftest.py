@@ -1,0 +1,51 @@
+"""Fixtures that every tier may use."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from config.settings import KafkaSettings, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What a developer has set in the shell must not change what a test sees.
+for _name in [name for name in os.environ if name.startswith("VEDETTE_")]:
+    del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one real Kafka for the whole run, with Vedette's topics of 4 partitions."""
+    from streams import broker as embedded
+    from streams.admin import apply_topics
+    from streams.broker.errors import BrokerError
+    from streams.broker.jars import ensure_jars
+    from streams.broker.java import find_java
+    from streams.broker.ports import free_port
+
+    try:
+        find_java()
+        ensure_jars()
+    except BrokerError as error:
+        pytest.skip(str(error))
+    settings = Settings(
+        home=tmp_path_factory.mktemp("broker"),
+        kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}"),
+    )
+    try:
+        servers = embedded.start(settings)
+        apply_topics(settings)
+        yield servers
+    finally:
+        embedded.stop(settings)
+
+
+@pytest.fixture
+def settings(broker: str, tmp_path: Path) -> Settings:
+    """Return settings with a home of their own and the session's broker."""
+    return Settings(home=tmp_path / "home", kafka=KafkaSettings(bootstrap_servers=broker))
