@@ -64,10 +64,10 @@ class InputRange:
             If a value is NaN or infinite, or the array is not numeric.
         """
         if values.dtype == np.uint8 and self.identity:
-            return values
+            return np.asarray(values, np.uint8)
         check_numeric(values)
         if self.identity:
-            return np.clip(values, 0, 255).astype(np.uint8)
+            return np.asarray(np.clip(values, 0, 255), np.uint8)
         scaled = (values.astype(np.float64) - self.low) * self.scale
         steps: NDArray[np.uint8] = np.rint(np.clip(scaled, 0.0, 255.0)).astype(np.uint8)
         return steps

@@ -92,7 +92,8 @@ def block_index(layout: Layout, blocks: int) -> NDArray[np.intp]:
         index = channel[:, None, None] * (block.max() + 1) + block[None]
     else:
         index = block[:, :, None] * layout.channels + channel
-    return index.reshape(-1)
+    flat: NDArray[np.intp] = index.reshape(-1)
+    return flat
 
 
 def _split(size: int, blocks: int) -> NDArray[np.intp]:
