@@ -57,6 +57,7 @@ def run_role(role: Role, settings: Settings) -> int:
         override_logging=False,
         redirect_stdouts=False,
     )
+    worker.spinner = None  # it writes to the terminal
     log.info("starting", loop=type(loop).__module__, topics=role.topics)
     code = _execute(worker)
     if runner.failure is not None:
@@ -68,6 +69,8 @@ def run_role(role: Role, settings: Settings) -> int:
 def make_app(role: Role, settings: Settings, runner: RoleRunner) -> Any:
     """Build the Faust app of a role: batch transport, one agent a topic, nothing else."""
     kafka = settings.kafka
+    data = settings.home / "faust" / role.name
+    data.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"vedette-{role.name}",
         broker=[f"aiokafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")],
@@ -88,7 +91,7 @@ def make_app(role: Role, settings: Settings, runner: RoleRunner) -> Any:
         topic_disable_leader=True,
         web_enabled=False,
         autodiscover=False,
-        datadir=str(settings.home / "faust" / role.name),
+        datadir=str(data),
     )
     # Before the first agent: declaring one builds the conductor from the transport.
     transport = partial(BatchTransport, app=app, batch_topics=role.topics, membership=runner)
@@ -126,7 +129,7 @@ class RoleRunner:
             return
         owned = {Partition(topic, number) for topic, number in partitions}
         log.info("partitions assigned", partitions=sorted(map(_label, owned)))
-        await self.role.assigned(owned)
+        await self._settled(self.role.assigned(owned))
         self._owned = owned
         self._open = True
 
@@ -137,8 +140,15 @@ class RoleRunner:
         owned, self._owned = self._owned, set()
         if not owned or self.failure is not None:
             return
-        await self.role.release(owned)
+        await self._settled(self.role.release(owned))
         log.info("partitions released", partitions=sorted(map(_label, owned)))
+
+    async def _settled(self, call: Awaitable[None]) -> None:
+        try:
+            await call
+        except Exception as error:  # noqa: BLE001 - the boundary to the role
+            self.failure = self.failure or Fatal(describe(error))
+            raise Fatal(describe(error)) from None
 
     async def handle(self, event: Any) -> None:
         """Pass one chunk to the role; anything that escapes it crashes the worker."""
@@ -146,20 +156,24 @@ class RoleRunner:
         source = Partition(message.topic, message.partition)
         if not self._open or source not in self._owned:
             return  # not acknowledged: the next owner reads it again
+        reason = None
         self._running += 1
         self._idle.clear()
         try:
             await self.role.process(Chunk(source, event.value, _acknowledge_once(event)))
         except Exception as error:  # noqa: BLE001 - the boundary of the agent
-            await self._fail(error, message)
+            reason = self._fail(error, message)
         finally:
             self._running -= 1
             if not self._running:
                 self._idle.set()
+        if reason is not None and self.crash is not None:
+            # Outside the handler: Faust logs the exception being handled, with its text.
+            await self.crash(reason)
 
-    async def _fail(self, error: Exception, message: Any) -> None:
+    def _fail(self, error: Exception, message: Any) -> Fatal:
         self._open = False
-        reason = error if isinstance(error, VedetteError) else Fatal(describe(error))
+        reason = Fatal(describe(error))
         self.failure = self.failure or reason
         log.critical(
             "a chunk failed; the worker stops without acknowledging it",
@@ -170,12 +184,13 @@ class RoleRunner:
             last_offset=message.offset,
             where=_frames(error),
         )
-        if self.crash is not None:
-            await self.crash(reason)
+        return reason
 
 
 def describe(error: BaseException) -> str:
-    """Say what failed and where, without the error's text, which may hold traffic."""
+    """Say what failed and where; only Vedette's own errors may speak, others may hold traffic."""
+    if isinstance(error, VedetteError):
+        return str(error)
     frames = _frames(error)
     return f"{type(error).__name__} at {frames[-1] if frames else 'an unknown place'}"
 

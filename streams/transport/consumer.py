@@ -219,13 +219,16 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is untyped here
 
     async def _guarded(self, call: Callable[[], Any], doing: str) -> None:
         """Run a membership call; whatever goes wrong crashes the worker."""
+        failure: Exception | None = None
         try:
             async with asyncio.timeout(self.transport.release_timeout_s):
                 await call()
         except TimeoutError:
-            await self.app.crash(Fatal(f"the role took too long {doing}"))
+            failure = Fatal(f"the role took too long {doing}")
         except Exception as error:  # noqa: BLE001 - the boundary to the role
-            await self.app.crash(error)
+            failure = error
+        if failure is not None:
+            await self.app.crash(failure)
 
     # --- watchdog ---------------------------------------------------------------------------
 
