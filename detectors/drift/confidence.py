@@ -26,6 +26,10 @@ MAX_LABELS = 64
 EVERYTHING = MAX_LABELS + 1
 #: ADWIN starts afresh after so many inputs: its state is then a bounded list of them.
 MAX_INPUTS = 4096
+#: ADWIN's bound has a term for values that fill [0, 1], which for means of many answers hides
+#: every change below a quarter. Scaled up, the variance decides.
+_SCALE = 256
+_GAIN = _SCALE / FIXED_POINT_ONE
 #: Clients counted per input; the rest are lumped together.
 MAX_COUNTED = 1024
 
@@ -39,7 +43,7 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     delta: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 1e-4
     min_events: Annotated[int, msgspec.Meta(ge=1)] = 32
-    min_change: Annotated[float, msgspec.Meta(ge=0)] = 0.02
+    min_change: Annotated[float, msgspec.Meta(ge=0)] = 0.01
 
 
 @dataclass(slots=True)
@@ -209,20 +213,21 @@ class ConfidenceDrift:
         if stream not in self._adwin or len(inputs) >= MAX_INPUTS:
             self._adwin[stream] = self._new()
             inputs.clear()
-        value = tally.total / tally.count / FIXED_POINT_ONE
+        value = tally.total / tally.count * _GAIN
         adwin = self._adwin[stream]
-        before = adwin.estimation
         adwin.update(value)
         inputs.append(value)
         if not adwin.drift_detected:
             return None
-        after = adwin.estimation
+        split = max(1, len(inputs) - int(adwin.width))
+        before, after = _mean(inputs[:split]), _mean(inputs[split:] or inputs[-1:])
         del self._adwin[stream]
         inputs.clear()
-        if abs(after - before) < self._config.min_change:
+        if abs(after - before) < self._config.min_change * _SCALE:
             return None
         self._level[stream] = self._level.get(stream, 0) + 1
-        return self._crossing(stream, tally, block, row, (before, after))
+        means = (before / _SCALE, after / _SCALE)
+        return self._crossing(stream, tally, block, row, means)
 
     def _crossing(
         self, stream: int, tally: _Tally, block: _Block, row: int, means: tuple[float, float]
@@ -247,6 +252,10 @@ class ConfidenceDrift:
                 "largest_client_share": round(max(tally.clients.values()) / tally.count, 3),
             },
         )
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _unique_rows(

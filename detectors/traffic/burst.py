@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ESCALATIONS = (1, 4, 16)
 #: Old blocks fade: sums are halved when this many have been seen (two days).
 MAX_BLOCKS = 288
+#: Requests in a block of a client that is not known yet.
+TYPICAL_REQUESTS = 100
 _SHAPE = (len(METRICS), SCALES)
 _BLOCKS_A_DAY = 86_400_000_000 // BLOCK_US
 
@@ -40,7 +42,7 @@ class BurstConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How fast a level may grow, and how many independent scales share the false alarms."""
 
     growth_per_day: Annotated[float, msgspec.Meta(ge=0)] = 0.2
-    effective_tests: Annotated[float, msgspec.Meta(ge=1)] = 8.0
+    effective_tests: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     min_requests: Annotated[int, msgspec.Meta(ge=1)] = 10
 
 
@@ -96,7 +98,9 @@ class Burst:
                 "since_us": ((), np.int64),
             },
         )
-        self._first_level = self._levels(np.zeros((1, *_SHAPE)), np.zeros((1, *_SHAPE)), 0, 0)[0]
+        self._first_level = self._levels(
+            np.zeros((1, *_SHAPE)), np.zeros((1, *_SHAPE)), 0, TYPICAL_REQUESTS
+        )[0]
 
     @property
     def bytes_per_client(self) -> int:
@@ -240,7 +244,7 @@ class Burst:
         count = np.asarray(blocks, np.float64).reshape(-1, 1, 1)
         # A client that sends n requests a block may exceed in one of run_length / n blocks.
         seen = np.maximum(np.asarray(requests, np.float64).reshape(-1, 1, 1), 1.0)
-        false_alarm = np.clip(seen / self._run_length, 1e-5, 1e-3) / self._config.effective_tests
+        false_alarm = np.clip(seen / self._run_length, 1e-5, 1e-2) / self._config.effective_tests
         logs = level_logs(self._cohort, count, total, squares, false_alarm)
         least = np.where(np.arange(len(METRICS)) == 0, self._config.min_requests, 0)
         least[METRICS.index("errors")] = self._config.min_requests

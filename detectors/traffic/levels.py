@@ -49,13 +49,13 @@ def default_cohort() -> Cohort:
     """Return a prior for a model whose traffic is not known, wide on purpose.
 
     A typical client is taken to send up to 3 requests in a second and 100 in eight minutes,
-    within a factor of 3 between clients; tokens follow at 1,000 and 300 a request, errors at
+    within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300 a request, errors at
     a twentieth. Clients soon speak for themselves.
     """
     requests = 3.0 * (100 / 3) ** (np.arange(SCALES) / (SCALES - 1))
     mean = np.log1p(np.stack([requests * rate for rate in (1.0, 1000.0, 300.0, 0.05)]))
-    within = np.full_like(mean, 0.4**2)
-    between = np.full_like(mean, math.log(3.0) ** 2)
+    within = np.full_like(mean, math.log(1.3) ** 2)
+    between = np.full_like(mean, math.log(2.0) ** 2)
     return Cohort(mean, np.stack([within, between]))
 
 
@@ -83,9 +83,11 @@ def level_logs(
     own_variance = np.maximum(squares / count - own_mean**2, 0.0)
     mean = own * own_mean + (1.0 - own) * cohort.mean
     within, between = cohort.spread
-    variance = own * own_variance + (1.0 - own) * within + (1.0 - own) ** 2 * between
-    beta = _BETA * np.sqrt(variance)
-    levels: NDArray[np.float64] = mean - _EULER * beta - beta * np.log(-np.log1p(-false_alarm))
+    beta = _BETA * np.sqrt(own * own_variance + (1.0 - own) * within)
+    # How busy a client is, is drawn once, not anew in each block: a normal tail, no Gumbel one.
+    unknown = (1.0 - own) * np.sqrt(2.0 * between * -np.log(false_alarm))
+    gumbel = -_EULER * beta - beta * np.log(-np.log1p(-false_alarm))
+    levels: NDArray[np.float64] = mean + unknown + gumbel
     return levels
 
 

@@ -37,7 +37,7 @@ _SCORE_UNIT = 1 << 24
 class HalfSpaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Size of the trees, and the least number of events of a window worth a look."""
 
-    trees: Annotated[int, msgspec.Meta(ge=1, le=50)] = 10
+    trees: Annotated[int, msgspec.Meta(ge=1, le=50)] = 25
     height: Annotated[int, msgspec.Meta(ge=1, le=12)] = 6
     min_events: Annotated[int, msgspec.Meta(ge=1)] = 8
 
