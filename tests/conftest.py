@@ -18,6 +18,11 @@ for _name in [name for name in os.environ if name.startswith("VEDETTE_")]:
     del os.environ[_name]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let kafka-python read its own schemas, which it does in a way Python 3.11 deprecates."""
+    config.addinivalue_line("filterwarnings", "ignore:read_text is deprecated:DeprecationWarning")
+
+
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run one real Kafka for the whole run, with Vedette's topics of 4 partitions."""
