@@ -49,8 +49,8 @@ def default_cohort() -> Cohort:
     """Return a prior for a model whose traffic is not known, wide on purpose.
 
     A typical client is taken to send up to 3 requests in a second and 100 in eight minutes,
-    within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300 a request, errors at
-    a twentieth. Clients soon speak for themselves.
+    within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300
+    a request, errors at a twentieth. Clients soon speak for themselves.
     """
     requests = 3.0 * (100 / 3) ** (np.arange(SCALES) / (SCALES - 1))
     mean = np.log1p(np.stack([requests * rate for rate in (1.0, 1000.0, 300.0, 0.05)]))
