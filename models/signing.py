@@ -103,12 +103,12 @@ def _explain(directory: Path, public_key: Path, error: Exception) -> str:
     )
 
 
-def _hashing() -> Any:  # noqa: ANN401 - model_signing is untyped
+def _hashing() -> Any:
     hashing = _library("hashing")
     return hashing.Config().set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
 
 
-def _library(name: str) -> Any:  # noqa: ANN401 - model_signing is untyped
+def _library(name: str) -> Any:
     from importlib import import_module  # noqa: PLC0415 - slow, see the module's docstring
 
     return import_module(f"model_signing.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,8 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.device import one_thread
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -52,7 +53,7 @@ def train_student(
     targets = torch.from_numpy(probabilities(scores))
     mean = inputs.mean(dim=0)
     generator = torch.Generator().manual_seed(seed)
-    with _one_thread():
+    with one_thread():
         layers = _layers(inputs.shape[1], targets.shape[1], generator)
         net = nn.Sequential(layers[0], nn.ReLU(), layers[1], nn.ReLU(), layers[2])
         _train(net, inputs - mean, targets, generator, progress)
@@ -107,13 +108,3 @@ def _train(
             optimiser.step()
             schedule.step()
         progress((epoch + 1) / epochs)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -200,10 +200,10 @@ def _commonest_kind(
 ) -> tuple[tuple[int, ...], np.dtype[Any], int] | None:
     kinds: Counter[tuple[tuple[int, ...], str, int]] = Counter()
     for batch in batches:
-        classes = list_lengths(batch.column("scores"))
+        widths = list_lengths(batch.column("scores"))
         dtypes, names = codes(batch.column("input_dtype"))
         shapes = batch.column("input_shape").to_pylist()
-        for shape, code, count in zip(shapes, dtypes.tolist(), classes.tolist(), strict=True):
+        for shape, code, count in zip(shapes, dtypes.tolist(), widths.tolist(), strict=True):
             if shape and code >= 0 and count > 1 and names[code] in NUMERIC_DTYPES:
                 kinds[tuple(shape), str(names[code]), count] += 1
     if not kinds:

@@ -1,0 +1,1 @@
+"""Networks that Vedette builds itself."""

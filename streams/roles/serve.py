@@ -1,0 +1,190 @@
+"""Serve: requests become answers of a signed model, computed in micro-batches.
+
+Each request gives one complete event (request and response) on the responses topic, in the same
+partition. Offsets are acknowledged after the broker has acknowledged all events of a chunk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from config.errors import ConfigError, PoisonRecord, Transient
+from models.batching import BatchLimits, MicroBatcher
+from models.device import limit_threads
+from models.registry import Registry
+from streams.dlq import DeadLetters
+from streams.producer import Producer
+from streams.roles.background import Background
+from streams.serve.answers import complete_body, error_body, event_headers
+from streams.serve.requests import ModelInput, RequestReader
+from streams.topics import REQUESTS, RESPONSES
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from models.registry import LoadedModel
+    from streams.roles.base import Chunk, Partition, Record
+
+log = structlog.get_logger(__name__)
+
+#: Chunks whose answers may be on their way at once.
+MAX_IN_FLIGHT = 8
+RELEASE_TIMEOUT_S = 20.0
+_OK, _BAD_REQUEST, _FAILED = 200, 400, 500
+
+
+class _Answer(NamedTuple):
+    status: int
+    body: bytes
+
+
+class ServeRole:
+    """Answers requests with one verified model."""
+
+    name = "serve"
+    topics = (REQUESTS,)
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._producer = Producer(settings.kafka)
+        self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
+        self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._background = Background()
+        self._model: LoadedModel | None = None
+        self._batcher: MicroBatcher | None = None
+        self._reader: RequestReader | None = None
+
+    async def start(self) -> None:
+        """Verify and load the model, then connect."""
+        self._model = await asyncio.to_thread(self._load)
+        architecture = self._model.architecture
+        serve = self._settings.serve
+        limit_threads(1)
+        self._batcher = MicroBatcher(
+            self._model.module,
+            BatchLimits(
+                max_rows=serve.max_batch_rows,
+                max_bytes=serve.max_batch_bytes,
+                max_delay_s=serve.max_delay_ms / 1000,
+            ),
+            device=serve.device,
+        )
+        self._reader = RequestReader(self._settings.ingest, architecture)
+        log.info(
+            "model loaded",
+            model=architecture.name,
+            version=architecture.version,
+            digest=self._model.digest,
+        )
+        await self._producer.start()
+
+    async def assigned(self, partitions: set[Partition]) -> None:
+        """Do nothing: answering keeps no state."""
+
+    async def process(self, chunk: Chunk) -> None:
+        """Take a chunk on its way; it is acknowledged when its answers are durable."""
+        await self._in_flight.acquire()
+        try:
+            self._background.check()
+        except BaseException:
+            self._in_flight.release()
+            raise
+        self._background.spawn(self._answer_chunk(chunk), name="serve chunk")
+
+    async def release(self, partitions: set[Partition]) -> None:  # noqa: ARG002 - all are waited for
+        """Wait until what is in flight is durable."""
+        await self._background.finish(RELEASE_TIMEOUT_S)
+
+    async def stop(self) -> None:
+        """End the inference thread and disconnect."""
+        await self._background.cancel()
+        if self._batcher is not None:
+            await asyncio.to_thread(self._batcher.close)
+        await self._producer.stop()
+        self._background.check()
+
+    def _load(self) -> LoadedModel:
+        registry = Registry(self._settings.models, self._settings.home / "keys")
+        name = self._settings.serve.model
+        if name is None:
+            names = registry.names()
+            if len(names) != 1:
+                raise ConfigError(
+                    "set VEDETTE_SERVE__MODEL to the model to serve; registered: "
+                    f"{', '.join(names) or 'none'}"
+                )
+            name = names[0]
+        return registry.load(name)
+
+    async def _answer_chunk(self, chunk: Chunk) -> None:
+        try:
+            started_s = time.perf_counter()
+            answers = [await self._begin(record) for record in chunk.records]
+            deliveries = []
+            for record, pending in zip(chunk.records, answers, strict=True):
+                answer = await pending
+                deliveries.append(await self._send(record, answer, started_s))
+            await asyncio.gather(*deliveries)
+            chunk.ack()
+        finally:
+            self._in_flight.release()
+
+    async def _begin(self, record: Record) -> asyncio.Future[_Answer]:
+        """Put a request's rows into the next micro-batch; a bad one goes to the dead letters."""
+        assert self._reader is not None  # noqa: S101 - set by start
+        try:
+            given = self._reader.read(record)
+        except PoisonRecord as error:
+            delivery = await self._dead_letters.send(record, error, self.name)
+            return asyncio.ensure_future(self._refuse(record, error, delivery))
+        return asyncio.ensure_future(self._infer(record, given, await self._submit(given)))
+
+    async def _submit(self, given: ModelInput) -> asyncio.Future[object]:
+        assert self._batcher is not None  # noqa: S101 - set by start
+        while True:
+            try:
+                return asyncio.wrap_future(self._batcher.submit(given.rows))
+            except Transient as error:
+                await asyncio.sleep(error.retry_after_s)
+
+    async def _infer(
+        self, record: Record, given: ModelInput, output: asyncio.Future[object]
+    ) -> _Answer:
+        assert self._model is not None  # noqa: S101 - set by start
+        try:
+            logits = await output
+        except (RuntimeError, ValueError) as error:
+            log.error("inference failed", error=type(error).__name__)
+            return _Answer(_FAILED, error_body(given.body, "inference failed"))
+        return _Answer(_OK, complete_body(given.body, logits, self._model.architecture))
+
+    async def _refuse(
+        self, record: Record, error: PoisonRecord, delivery: asyncio.Future[object]
+    ) -> _Answer:
+        await delivery
+        return _Answer(_BAD_REQUEST, error_body(record.value, str(error)))
+
+    async def _send(
+        self, record: Record, answer: _Answer, started_s: float
+    ) -> asyncio.Future[object]:
+        assert self._model is not None  # noqa: S101 - set by start
+        latency_us = round((time.perf_counter() - started_s) * 1e6)
+        headers = event_headers(
+            record, self._model.architecture, status=answer.status, latency_us=latency_us
+        )
+        return await self._producer.send(
+            RESPONSES,
+            answer.body,
+            key=record.key,
+            partition=record.partition,
+            headers=headers,
+            timestamp_ms=record.timestamp if record.timestamp > 0 else None,
+        )
+
+
+def make(settings: Settings) -> ServeRole:
+    """Build the role."""
+    return ServeRole(settings)

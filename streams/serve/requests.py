@@ -1,0 +1,85 @@
+"""Requests in Open Inference Protocol V2 as rows for the model."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from config.errors import PoisonRecord
+from streams.columns import NUMERIC_DTYPES
+from streams.decode.body import Limits
+from streams.decode.envelope import check_content_type, join_id, part_of, read_headers
+from streams.decode.json_body import check_utf8, refuse_duplicate_keys
+from streams.decode.model import Part
+from streams.decode.oip_v2 import OipV2Decoder
+from streams.decode.reasons import poison
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from config.settings import IngestSettings
+    from models.registry import Architecture
+    from streams.roles.base import Record
+
+
+class ModelInput(NamedTuple):
+    """A request's body, and its rows (n, ...) as the model takes them."""
+
+    body: bytes
+    rows: NDArray[np.float32]
+
+
+class RequestReader:
+    """Reads requests within the bounds of ingestion.
+
+    Parameters
+    ----------
+    bounds
+        The same as those of the events that are watched.
+    architecture
+        The served model.
+    """
+
+    def __init__(self, bounds: IngestSettings, architecture: Architecture) -> None:
+        self._bounds = bounds
+        self._decoder = OipV2Decoder(Limits.of(bounds))
+        self._shape = architecture.input_shape
+        self._elements = prod(architecture.input_shape)
+        self._scale = np.float32(architecture.input_scale)
+
+    def read(self, record: Record) -> ModelInput:
+        """Return the request of a record.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is none, or does not fit the model.
+        """
+        value = record.value
+        if value is None:
+            raise poison("empty_body")
+        if len(value) > self._bounds.max_record_bytes:
+            raise poison("too_large")
+        attributes = read_headers(record.headers, self._bounds.max_identity_bytes)
+        if part_of(attributes) is not Part.REQUEST:
+            raise poison("unknown_type")
+        join_id(attributes)
+        check_content_type(attributes.content_type)
+        check_utf8(value)
+        body = self._decoder.request(value)
+        if body is None:
+            raise poison("unknown_format")
+        refuse_duplicate_keys(value, body.members)
+        rows = [self._row(row.input, row.input_dtype) for row in body.rows]
+        stacked = np.stack(rows).astype(np.float32) * self._scale
+        return ModelInput(value, stacked.reshape(-1, *self._shape))
+
+    def _row(self, data: bytes | None, dtype: str | None) -> NDArray[Any]:
+        if data is None or dtype not in NUMERIC_DTYPES:
+            raise poison("unknown_datatype")
+        row = np.frombuffer(data, NUMERIC_DTYPES[dtype])
+        if len(row) != self._elements:
+            raise PoisonRecord("wrong_input_size", f"the model takes {self._elements} values a row")
+        return row
