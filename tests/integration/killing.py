@@ -24,7 +24,7 @@ class RoleProcess:
     """A role in a child process."""
 
     def __init__(self, role: str, environment: dict[str, str]) -> None:
-        self._command = [sys.executable, "-m", "tests.integration.pump", role]
+        self._command = [sys.executable, "-m", "tests.integration.worker", role]
         self._environment = {**os.environ, **environment}
         self._process = self._start()
 

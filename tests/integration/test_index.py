@@ -27,6 +27,8 @@ def environment(broker, path):
         "VEDETTE_HOME": str(path.parent),
         "VEDETTE_AUDIT_DB": str(path),
         "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
+        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
+        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
     }
 
 
