@@ -1,4 +1,4 @@
-"""The bulk producer of every role: idempotent, acks=all, lz4, small linger."""
+"""The bulk producer of every role: idempotent, acks=all, zstd, small linger."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Producer:
             **aiokafka_options(self._settings),
             acks="all",
             enable_idempotence=True,
-            compression_type="lz4",
+            # aiokafka fixes lz4 at level 9: measured on frames, 5 times the CPU of zstd
+            compression_type="zstd",
             linger_ms=LINGER_MS,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,
