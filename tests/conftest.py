@@ -20,7 +20,7 @@ for _name in [name for name in os.environ if name.startswith("VEDETTE_")]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Let kafka-python read its own schemas, which it does in a way Python 3.11 deprecates."""
-    config.addinivalue_line("filterwarnings", "ignore:read_text is deprecated:DeprecationWarning")
+    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
 
 
 @pytest.fixture(scope="session")

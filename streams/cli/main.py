@@ -20,16 +20,15 @@ if TYPE_CHECKING:
 HELP = """\
 Watch the traffic of served models, and tell who abuses, probes or copies them.
 
-Examples
---------
-``vedette demo``
-    Everything on this machine: broker, traffic with attacks in it, findings as they come.
-``vedette up``
-    The broker and every role in one go; ``vedette run detect`` runs one role.
-``vedette calibrate digits reference.parquet``
-    Learn what benign traffic of a model looks like.
-``vedette audit search --since 1h``
-    What was recorded in the last hour.
+**Examples:**
+
+- `vedette demo`: everything on this machine, attacks included.
+
+- `vedette up`: the broker and every role; `vedette run detect` runs one of them.
+
+- `vedette calibrate digits reference.parquet`: learn what benign traffic looks like.
+
+- `vedette audit search --since 1h`: what was recorded in the last hour.
 """
 
 _START = cyclopts.Group("Start here", sort_key=0)
