@@ -130,7 +130,7 @@ def _tend(child: Child, directory: Path) -> None:
 def _start(role: str, directory: Path) -> subprocess.Popen[bytes]:
     with _open_log(directory / f"{role}.log") as output:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and a known role
-            [sys.executable, "-m", "streams.cli.main", "run", role],
+            _command(role),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -138,6 +138,10 @@ def _start(role: str, directory: Path) -> subprocess.Popen[bytes]:
             start_new_session=True,
             preexec_fn=_DieWithParent(),  # noqa: PLW1509 - the supervisor has one thread
         )
+
+
+def _command(role: str) -> list[str]:
+    return [sys.executable, "-m", "streams.cli.main", "run", role]
 
 
 def _open_log(path: Path) -> IO[bytes]:
