@@ -134,7 +134,9 @@ async def test_verdicts_of_the_topic_are_taken_over(broker, tmp_path):
     values = [
         value for value in await everything(broker, VERDICTS) if value and run.encode() in value
     ]
-    assert [msgspec.json.decode(value)["action"] for value in values] == ["block", "block"]
+    # The weak finding's verdict is the strong one again; a kill may repeat either.
+    assert {msgspec.json.decode(value)["action"] for value in values} == {"block"}
+    assert len(values) >= 2
 
 
 async def everything(broker, topic):
