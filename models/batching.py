@@ -153,9 +153,10 @@ class MicroBatcher:
     def _run(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Infer in pieces of ``rows_at_once``, halving it while memory is short."""
         outputs: list[NDArray[np.float32]] = []
+        most = max(1, self._limits.max_bytes // max(1, rows[:1].nbytes))
         start = 0
         while start < len(rows):
-            piece = rows[start : start + self.rows_at_once]
+            piece = rows[start : start + min(self.rows_at_once, most)]
             try:
                 outputs.append(self._infer(piece))
             except torch.OutOfMemoryError:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import structlog
 
 from config.errors import ConfigError, PoisonRecord, Transient
@@ -24,6 +25,10 @@ from streams.serve.requests import ModelInput, RequestReader
 from streams.topics import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from config.settings import Settings
     from models.registry import LoadedModel
     from streams.roles.base import Chunk, Partition, Record
@@ -122,56 +127,74 @@ class ServeRole:
     async def _answer_chunk(self, chunk: Chunk) -> None:
         try:
             started_s = time.perf_counter()
-            answers = [await self._begin(record) for record in chunk.records]
-            deliveries = []
-            for record, pending in zip(chunk.records, answers, strict=True):
-                answer = await pending
-                deliveries.append(await self._send(record, answer, started_s))
-            await asyncio.gather(*deliveries)
+            read = await asyncio.to_thread(self._read, chunk.records)
+            letters = [
+                await self._dead_letters.send(record, outcome, self.name)
+                for record, outcome in zip(chunk.records, read, strict=True)
+                if isinstance(outcome, PoisonRecord)
+            ]
+            logits = await self._infer([item.rows for item in read if isinstance(item, ModelInput)])
+            answers = await asyncio.to_thread(self._answers, chunk.records, read, logits)
+            latency_us = round((time.perf_counter() - started_s) * 1e6)
+            deliveries = [
+                await self._send(record, answer, latency_us)
+                for record, answer in zip(chunk.records, answers, strict=True)
+            ]
+            await asyncio.gather(*letters, *deliveries)
             chunk.ack()
         finally:
             self._in_flight.release()
 
-    async def _begin(self, record: Record) -> asyncio.Future[_Answer]:
-        """Put a request's rows into the next micro-batch; a bad one goes to the dead letters."""
+    def _read(self, records: Sequence[Record]) -> list[ModelInput | PoisonRecord]:
         assert self._reader is not None  # noqa: S101 - set by start
-        try:
-            given = self._reader.read(record)
-        except PoisonRecord as error:
-            delivery = await self._dead_letters.send(record, error, self.name)
-            return asyncio.ensure_future(self._refuse(record, error, delivery))
-        return asyncio.ensure_future(self._infer(record, given, await self._submit(given)))
+        read: list[ModelInput | PoisonRecord] = []
+        for record in records:
+            try:
+                read.append(self._reader.read(record))
+            except PoisonRecord as error:
+                read.append(error)
+        return read
 
-    async def _submit(self, given: ModelInput) -> asyncio.Future[object]:
+    async def _infer(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
+        """Return the logits of all rows; None if the model failed on them."""
         assert self._batcher is not None  # noqa: S101 - set by start
+        if not rows:
+            return None
+        stacked = np.concatenate(rows)
         while True:
             try:
-                return asyncio.wrap_future(self._batcher.submit(given.rows))
+                return await asyncio.wrap_future(self._batcher.submit(stacked))
             except Transient as error:
                 await asyncio.sleep(error.retry_after_s)
+            except (RuntimeError, ValueError) as error:
+                log.critical("inference failed", error=type(error).__name__)
+                return None
 
-    async def _infer(
-        self, record: Record, given: ModelInput, output: asyncio.Future[object]
-    ) -> _Answer:
+    def _answers(
+        self,
+        records: Sequence[Record],
+        read: list[ModelInput | PoisonRecord],
+        logits: NDArray[np.float32] | None,
+    ) -> list[_Answer]:
+        """Build one answer for each record; ``logits`` follow the order of the good ones."""
         assert self._model is not None  # noqa: S101 - set by start
-        try:
-            logits = await output
-        except (RuntimeError, ValueError) as error:
-            log.error("inference failed", error=type(error).__name__)
-            return _Answer(_FAILED, error_body(given.body, "inference failed"))
-        return _Answer(_OK, complete_body(given.body, logits, self._model.architecture))
-
-    async def _refuse(
-        self, record: Record, error: PoisonRecord, delivery: asyncio.Future[object]
-    ) -> _Answer:
-        await delivery
-        return _Answer(_BAD_REQUEST, error_body(record.value, str(error)))
+        answers, start = [], 0
+        for record, given in zip(records, read, strict=True):
+            if isinstance(given, PoisonRecord):
+                answers.append(_Answer(_BAD_REQUEST, error_body(record.value, str(given))))
+            elif logits is None:
+                answers.append(_Answer(_FAILED, error_body(given.body, "inference failed")))
+            else:
+                stop = start + len(given.rows)
+                body = complete_body(given.body, logits[start:stop], self._model.architecture)
+                answers.append(_Answer(_OK, body))
+                start = stop
+        return answers
 
     async def _send(
-        self, record: Record, answer: _Answer, started_s: float
+        self, record: Record, answer: _Answer, latency_us: int
     ) -> asyncio.Future[object]:
         assert self._model is not None  # noqa: S101 - set by start
-        latency_us = round((time.perf_counter() - started_s) * 1e6)
         headers = event_headers(
             record, self._model.architecture, status=answer.status, latency_us=latency_us
         )
