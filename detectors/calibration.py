@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import TAIL_LEVELS, tail_thresholds
 from detectors.profile import Profile
 from detectors.query.anchors import Anchors
+from detectors.rehearsal import rehearse
 from detectors.traffic.levels import fit_cohort
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
     anchored = [_anchors_of(rows) for rows in members[1:]]
     # The pooled group's anchors are those of the classes and a share of everything else.
     rest = shuffled[~np.isin(calibration.label[shuffled], classes)]
-    pooled = np.concatenate([*anchored, _anchors_of(rest)])[: 4 * MAX_ANCHORS]
+    pooled = np.concatenate([*anchored, _anchors_of(rest)])
     anchored.insert(0, rng.permutation(pooled)[: 2 * MAX_ANCHORS])
     used = np.unique(np.concatenate([*anchored, np.zeros(0, np.intp)]))
     held_out = [rows[~np.isin(rows, used)] for rows in members]
     starts = np.cumsum([0, *(len(rows) for rows in anchored)]).astype(np.int64)
     anchors = Anchors(calibration.embedding[np.concatenate(anchored)], starts)
     traffic = fit_cohort(calibration)
-    return Profile(
+    profile = Profile(
         classes=classes,
         anchors=calibration.embedding[np.concatenate(anchored)],
         anchor_starts=starts,
@@ -91,8 +92,10 @@ def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
         burst_spread=traffic.spread,
         sketch_size=calibration.sketch.shape[1],
         samples=len(calibration),
-        summary=_summary(calibration, classes, anchors, held_out),
     )
+    rehearsed = rehearse(profile, calibration, held_out[0], seed)
+    summary = _summary(calibration, classes, anchors, held_out) | {"false_alarms": rehearsed}
+    return replace(profile, summary=summary)
 
 
 def _classes(label: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 from config.techniques import entries
 from detectors.batch import Batch
 from detectors.calibration import fit_profile
-from detectors.profile import Profile
 from detectors.registry import Entry, registered
 from detectors.suite import Suite
 from detectors.testing import World, cut_into
+
+if TYPE_CHECKING:
+    from detectors.profile import Profile
 
 ROWS = 2600
 RUN_LENGTH = 5000

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from config.errors import ConfigError
 from config.techniques import entries
-from detectors.batch import Batch
 from detectors.calibration import fit_profile
-from detectors.finding import Finding
-from detectors.profile import Profile
 from detectors.registry import Kind
 from detectors.suite import Suite
 from detectors.testing import CLASSES, World, cut_into
+
+if TYPE_CHECKING:
+    from detectors.batch import Batch
+    from detectors.finding import Finding
+    from detectors.profile import Profile
 
 WORLD = World.make(seed=8)
 

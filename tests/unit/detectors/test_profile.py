@@ -61,3 +61,9 @@ def test_recorded_traffic_gives_a_cohort() -> None:
     profile = fit_profile(recorded)
     assert profile.burst_mean.shape == (4, 10)
     assert (np.diff(profile.burst_mean[0]) >= 0).all()
+
+
+def test_benign_pseudo_clients_are_not_flagged() -> None:
+    rehearsed = fit_profile(WORLD.calibration(1500)).summary["false_alarms"]
+    assert set(rehearsed) == {"independent", "skewed", "retrying"}
+    assert all(counts["flagged"] <= 1 for counts in rehearsed.values())
