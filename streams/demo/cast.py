@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from streams.demo.attacks.target import Images, Query
 
-#: Two of the sixteen grey levels that the digits were scanned with, at every pixel...
-MAX_LINF = 32 / 255
+#: Perceptual budgets: a tenth of the range from black to white at every pixel...
+MAX_LINF = 0.1
 #: ...and the same as a root mean square over 64 pixels.
-MAX_L2 = 1.0
+MAX_L2 = 0.8
 #: A copy that answers nine of ten unseen pictures as the model does is worth stealing.
 AGREEMENT = 0.9
 #: The flood is so many times what the busiest ordinary client peaks at, for so long.
@@ -37,8 +37,8 @@ EXTRACTION_PACE_PER_S = 20.0
 VICTIMS = 40
 OTHERS = 27
 SEEDS_PER_CLASS = 2
-#: Only pictures the model is sure of are worth evading; others it may get wrong by itself.
-SURE = 0.9
+#: Only pictures the model is sure of are worth evading; others it gets wrong by itself.
+SURE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def _square(ask: Callable[[str], Query], victims: Images, rng: Generator) -> Att
     async def run(_: float) -> None:
         await attack.run(victims)
 
-    goal = f"a picture misclassified within Linf {MAX_LINF:.3f}, by scores"
+    goal = f"a picture misclassified within Linf {MAX_LINF}, by scores"
     return Attacker("Square", goal, client, 0.1, target, run)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streams.frames import INTERACTION_SCHEMA
 from streams.recording import RecordingWriter
@@ -59,6 +60,10 @@ def write_reference(
 ) -> None:
     """Write simulated traffic as a recording.
 
+    A picture's payload is kept where it is first asked about. Calibration learns from one part
+    of the payloads and measures on the other: the same picture in both would make every
+    picture that comes later look strange.
+
     Parameters
     ----------
     path
@@ -74,10 +79,12 @@ def write_reference(
     began
         When the first second of the traffic was.
     """
+    first = np.zeros(len(traffic), np.bool_)
+    first[np.unique(traffic.picture, return_index=True)[1]] = True
     with RecordingWriter(path) as writer:
         for start in range(0, len(traffic), BATCH_ROWS):
             rows = slice(start, min(start + BATCH_ROWS, len(traffic)))
-            writer.write(_batch(model, traffic, rows, clients, answered, began))
+            writer.write(_batch(model, traffic, rows, clients, answered, first[rows], began))
 
 
 def pseudonyms_of(population: Population, pseudonym: Callable[[str], str]) -> NDArray[np.str_]:
@@ -91,6 +98,7 @@ def _batch(
     rows: slice,
     clients: NDArray[np.str_],
     answered: ReferencePictures,
+    first: NDArray[np.bool_],
     began: datetime,
 ) -> pa.RecordBatch:
     count = rows.stop - rows.start
@@ -109,7 +117,7 @@ def _batch(
         "operation": pa.array(["predict"] * count),
         "status": pa.array(np.full(count, 200, np.int16)),
         "latency_us": pa.array(np.full(count, LATENCY_US, np.int64)),
-        "input": answered.inputs.take(picture),
+        "input": answered.inputs.take(pc.if_else(pa.array(first), picture, None)),
         "input_shape": pa.array([answered.shape] * count, pa.list_(pa.int32())),
         "input_dtype": pa.array(["uint8"] * count),
         "scores": answered.scores.take(picture),

@@ -14,14 +14,11 @@ from streams.demo.attacks.flood import Flood
 from streams.demo.attacks.hopskipjump import HopSkipJump
 from streams.demo.attacks.square import Square
 from streams.demo.attacks.target import Target
+from streams.demo.cast import AGREEMENT, MAX_L2, MAX_LINF, SURE
 from tests.scenarios.victim import Victim, victim
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-MAX_L2 = 1.0
-MAX_LINF = 32 / 255
-AGREEMENT = 0.9
 
 
 class EnoughError(Exception):
@@ -55,7 +52,7 @@ async def test_hopskipjump_evades_with_labels_only(seed: int) -> None:
     model = victim()
     watched = Watched(model, 6000)
     attack = HopSkipJump(watched.target, np.random.default_rng(seed), MAX_L2)
-    victims = model.pictures[model.sure[40 * seed : 40 * seed + 40]]
+    victims = model.pictures[model.sure(SURE)[40 * seed : 40 * seed + 40]]
     needed = await queries_of(attack, watched, victims, model.pictures[-30:])
     assert needed is not None
     assert closest(watched.asked, victims, model) <= MAX_L2
@@ -66,7 +63,7 @@ async def test_square_evades_within_the_pixel_budget(seed: int) -> None:
     model = victim()
     watched = Watched(model, 6000)
     attack = Square(watched.target, np.random.default_rng(seed), MAX_LINF)
-    victims = model.pictures[model.sure[40 * seed : 40 * seed + 40]]
+    victims = model.pictures[model.sure(SURE)[40 * seed : 40 * seed + 40]]
     assert await queries_of(attack, watched, victims) is not None
     last = watched.asked[-1]
     change = np.abs(victims - last).max(axis=(1, 2))

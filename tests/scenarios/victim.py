@@ -33,11 +33,12 @@ class Victim:
     async def ask(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.scores(images)
 
-    @property
-    def sure(self) -> NDArray[np.intp]:
+    def sure(self, confidence: float) -> NDArray[np.intp]:
         """Held-out pictures that are classified rightly and with confidence."""
         scores = self.scores(self.pictures)
-        return np.flatnonzero((scores.argmax(axis=1) == self.truth) & (scores.max(axis=1) > 0.9))
+        return np.flatnonzero(
+            (scores.argmax(axis=1) == self.truth) & (scores.max(axis=1) > confidence)
+        )
 
 
 @cache

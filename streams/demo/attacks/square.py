@@ -89,7 +89,7 @@ class Square:
 
     def _within_budget(self, victim: Images, image: NDArray[np.floating]) -> Images:
         """Keep to the whole shades of the budget, so that rounding never exceeds it."""
-        limit = np.floor(self.max_linf * SHADES) / SHADES
+        limit = np.floor(self.max_linf * SHADES + 1e-6) / SHADES
         return to_shades(np.clip(image, victim - limit, victim + limit).astype(np.float32))
 
 
