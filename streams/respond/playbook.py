@@ -20,6 +20,11 @@ class Play:
 
 
 PLAYS: dict[str, Play] = {
+    "anomaly": Play(
+        "Unusual client",
+        "behaves unlike the clients that the profile was built from",
+        "Look at the client's interactions; tell its owner, or extend the reference traffic.",
+    ),
     "burst": Play(
         "Request burst",
         "sends far more requests than its own history explains",

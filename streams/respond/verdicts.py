@@ -34,7 +34,7 @@ _BY_SEVERITY: dict[Severity, Action | None] = {
     "critical": "block",
 }
 #: Kinds that say little about intent are never answered with more than this.
-_CEILING: dict[str, Action] = {"burst": "throttle", "drift": "watch"}
+_CEILING: dict[str, Action] = {"anomaly": "watch", "burst": "throttle", "drift": "watch"}
 _PERSONAL_SUBJECTS = frozenset({"client", "campaign"})
 
 

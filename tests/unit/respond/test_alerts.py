@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from config.errors import PoisonRecord
 from detectors.finding import Subject
 from streams.notify.webhook import MAX_BODY_BYTES, webhook_body
 from streams.respond.alerts import MAX_INTERACTIONS, MAX_SUBJECTS, Alert, alert_id, alert_of
+from streams.respond.playbook import PLAYS, RUNBOOKS, runbook
 from streams.respond.severity import SEVERITIES
 from tests.unit.respond.samples import finding
 
@@ -110,3 +112,11 @@ def test_hostile_names_stay_bounded_and_on_one_line(model, client, kind, since, 
     assert len(alert.interactions) <= MAX_INTERACTIONS
     assert len(webhook_body(alert)) < MAX_BODY_BYTES
     assert msgspec.json.decode(msgspec.json.encode(alert), type=Alert) == alert
+
+
+def test_every_kind_has_a_section_in_the_runbooks():
+    page = (Path(__file__).parents[3] / RUNBOOKS).read_text()
+    for kind in PLAYS:
+        assert f"\n## {kind}\n" in page
+        assert runbook(kind) == f"{RUNBOOKS}#{kind}"
+    assert runbook("novel") == RUNBOOKS
