@@ -26,8 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.integration.watch.traffic import Model
+
 ROLES = ("ingest", "detect", "respond", "index")
-WEBHOOK_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" * 1
+#: Both runs must give a client the same pseudonym.
+PSEUDONYM_KEY = "a key of thirty-two bytes or more, for tests"
+WEBHOOK_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @dataclass
@@ -78,6 +82,7 @@ class Watch:
             "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
             "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
             "VEDETTE_DETECT__SNAPSHOT_INTERVAL_S": "1",
+            "VEDETTE_PSEUDONYM_KEY": PSEUDONYM_KEY,
             "VEDETTE_RESPOND__WEBHOOKS": msgspec.json.encode([hook]).decode(),
         }
         self.process = subprocess.Popen(
@@ -129,6 +134,20 @@ class Watch:
             return found
         finally:
             await consumer.stop()
+
+
+def calibrated(model: Model, directory: Path) -> Path:
+    """Calibrate the model with the real command; return the directory of profiles."""
+    model.save_reference(directory / "reference.npz")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "streams.cli.main", "calibrate", "digits"),
+            *(directory / "reference.npz", "--out", directory / "profiles"),
+        ],
+        env={**os.environ, "VEDETTE_HOME": str(directory)},
+        check=True,
+    )
+    return directory / "profiles"
 
 
 async def until(condition: object, *, within_s: float, what: str) -> None:

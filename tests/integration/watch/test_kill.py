@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.watch.stage import ROLES, Receiver, Watch, free_ports, until
+from tests.integration.watch.stage import (
+    ROLES,
+    Receiver,
+    Watch,
+    calibrated,
+    free_ports,
+    until,
+)
 from tests.integration.watch.traffic import Model, post
 
 if TYPE_CHECKING:
@@ -82,12 +89,8 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def profiles(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from streams.calibration import calibrate
-
     directory = tmp_path_factory.mktemp("profiles")
-    model.save_reference(directory / "reference.npz")
-    calibrate("digits", directory / "reference.npz", directory / "out")
-    return directory / "out"
+    return calibrated(model, directory)
 
 
 async def test_killing_every_role_twenty_times_loses_nothing_and_doubles_nothing(

@@ -111,7 +111,7 @@ async def post(
                 EVENTS,
                 value,
                 key=client.encode(),
-                partition=partition_of(client, partitions),
+                partition=partition_of(client.encode(), partitions),
                 headers=headers,
             )
             if number % 100 == 99:
