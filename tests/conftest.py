@@ -19,8 +19,17 @@ for _name in [name for name in os.environ if name.startswith("VEDETTE_")]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let kafka-python read its own schemas, which it does in a way Python 3.11 deprecates."""
-    config.addinivalue_line("filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning")
+    """Excuse kafka-python for two habits that are not ours to change."""
+    # It reads its own schemas in a way that Python 3.11 deprecates.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:(read|open)_text is deprecated:DeprecationWarning"
+    )
+    # It leaves sockets behind that never got connected, when a broker is still starting.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:Exception ignored in. <socket.socket fd=.*laddr=.'0.0.0.0'"
+        ":pytest.PytestUnraisableExceptionWarning",
+    )
 
 
 @pytest.fixture(scope="session")
