@@ -27,8 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # It leaves sockets behind that never got connected, when a broker is still starting.
     config.addinivalue_line(
         "filterwarnings",
-        "ignore:Exception ignored in. <socket.socket fd=.*laddr=.'0.0.0.0'"
-        ":pytest.PytestUnraisableExceptionWarning",
+        "ignore:unclosed <socket.socket fd=.*laddr=.'0.0.0.0':ResourceWarning",
     )
 
 
