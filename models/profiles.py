@@ -113,6 +113,8 @@ def save_profile(
         raise UntrustedError(
             f"{directory} holds profiles signed with another key; choose another --out"
         )
+    for path in files.iterdir():
+        path.chmod(0o644)  # safetensors writes for the owner only; other workers read it too
     sign_directory(files, private_key)
     target = directory / directory_name(model)
     old = target.with_name(f".{target.name}.old")

@@ -131,3 +131,38 @@ def test_too_few_samples_are_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too few"):
         make(tmp_path, Reference(**arrays(50)))
     assert not list((tmp_path / "profiles").glob("*")) if (tmp_path / "profiles").exists() else True
+
+
+def test_a_recording_gives_inputs_answers_and_traffic(tmp_path: Path) -> None:
+    from streams.frames import INTERACTION_SCHEMA
+    from streams.recording import RecordingWriter
+
+    given = arrays(40)
+    rows = [
+        {
+            "id": str(i),
+            "time": 1_700_000_000_000_000 + i,
+            "source_partition": 0,
+            "source_offset": i,
+            "source_index": 0,
+            "client": f"c{i % 3}",
+            "model": "digits" if i % 2 else "other",
+            "input": given["x"][i].tobytes(),
+            "input_shape": [8, 8],
+            "input_dtype": "uint8",
+            "scores": given["scores"][i].tolist(),
+        }
+        for i in range(40)
+    ]
+    import pyarrow as pa
+
+    path = tmp_path / "benign.parquet"
+    with RecordingWriter(path) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, INTERACTION_SCHEMA))
+    reference = read_reference(path, "digits")
+    np.testing.assert_array_equal(reference.x, given["x"][1::2])
+    np.testing.assert_array_equal(reference.scores, given["scores"][1::2])
+    assert reference.traffic is not None
+    assert reference.traffic.client.max() == 2
+    with pytest.raises(ConfigError, match="digits, other"):
+        read_reference(path, "third")
