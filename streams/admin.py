@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 _TIMEOUT_MS = 30_000
+_EFFECT_TIMEOUT_S = 15.0
 
 
 class Change(NamedTuple):
@@ -68,7 +70,18 @@ def apply_topics(settings: Settings) -> list[Change]:
         differing = [spec for spec in TOPICS if spec.name in found]
         _create(client, settings, missing)
         _correct(client, found, differing)
+        if changes:
+            _await_effect(client, settings)
     return changes
+
+
+def _await_effect(client: Any, settings: Settings) -> None:
+    """Wait until the broker shows the changes: its metadata trails the controller's a little."""
+    deadline = time.monotonic() + _EFFECT_TIMEOUT_S
+    while _plan(settings, _describe(client, [spec.name for spec in TOPICS])):
+        if time.monotonic() > deadline:
+            raise Transient("the broker took the topics' settings but does not show them")
+        time.sleep(0.05)
 
 
 def wanted_partitions(settings: Settings, spec: TopicSpec) -> int:

@@ -12,7 +12,7 @@ import pytest
 from config.errors import ConfigError
 from config.settings import KafkaSettings, Settings
 from streams import broker as embedded
-from streams.admin import apply_topics, check_topics
+from streams.admin import Change, apply_topics, check_topics
 from streams.broker.errors import BrokerError
 from streams.broker.ports import free_port
 from streams.topics import FINDINGS, INTERACTIONS
@@ -32,7 +32,7 @@ def test_topics_that_are_right_are_left_alone(settings: Settings) -> None:
 def test_a_topic_that_drifted_is_seen_and_put_right(settings: Settings) -> None:
     _alter(settings, FINDINGS, "retention.ms", "1000")
 
-    seen = check_topics(settings)
+    seen = _await_difference(settings)
     done = apply_topics(settings)
 
     assert [change.topic for change in seen] == [FINDINGS]
@@ -85,6 +85,14 @@ def own(broker: str, tmp_path: Path) -> Iterator[Settings]:
     settings = Settings(home=tmp_path, kafka=KafkaSettings(bootstrap_servers=servers))
     yield settings
     embedded.stop(settings)
+
+
+def _await_difference(settings: Settings) -> list[Change]:
+    """Check until the broker, whose metadata trails the controller's, shows a difference."""
+    deadline = time.monotonic() + 15
+    while not (seen := check_topics(settings)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return seen
 
 
 def _alter(settings: Settings, topic: str, name: str, value: str) -> None:
