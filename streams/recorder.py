@@ -92,7 +92,7 @@ async def _copy(
             if events is not None:
                 batch = batch.slice(0, events - written)
             writer.write(batch)
-            written += batch.num_rows
+            written += int(batch.num_rows)
             if events is not None and written >= events:
                 return written
     return written
