@@ -26,7 +26,7 @@ Watch the traffic of served models, and tell who abuses, probes or copies them.
 
 - `vedette up`: the broker and every role; `vedette run detect` runs one of them.
 
-- `vedette calibrate digits reference.parquet`: learn what benign traffic looks like.
+- `vedette calibrate digits benign.parquet --out profiles`: learn what benign traffic looks like.
 
 - `vedette audit search --since 1h`: what was recorded in the last hour.
 """
