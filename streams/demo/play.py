@@ -45,7 +45,7 @@ class Play:
     Attributes
     ----------
     alerts
-        As they come; the alert reader's thread appends.
+        As they come.
     asked
         Ordinary clients that have sent something.
     problems

@@ -119,10 +119,10 @@ async def _play(
         seconds=seconds,
     )
     alerts = TopicReader(settings.kafka, ALERTS, lambda record: play.see(record.value))
-    await asyncio.to_thread(alerts.start)
-    await model.start()
     showing: list[asyncio.Task[Any]] = []
     try:
+        await alerts.start()
+        await model.start()
         await model.ask(stage.population.names[0], stage.pictures[:1])
         showing = [
             asyncio.create_task(_follow_lag(play, groups)),
@@ -134,7 +134,7 @@ async def _play(
             task.cancel()
         await asyncio.gather(*showing, return_exceptions=True)
         await model.stop()
-        await asyncio.to_thread(alerts.stop)
+        await alerts.stop()
 
 
 async def _follow_lag(play: Play, groups: Groups) -> None:

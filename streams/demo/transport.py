@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
-import structlog
+from aiokafka import AIOKafkaConsumer
 
 from config.errors import Fatal, Transient
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from streams.kafka import admin_options
+from kafka import KafkaProducer
+from streams.kafka import admin_options, aiokafka_options
 from streams.topics import REQUESTS, RESPONSES
 
 if TYPE_CHECKING:
@@ -22,12 +21,10 @@ if TYPE_CHECKING:
     from config.settings import KafkaSettings
     from streams.demo.attacks.target import Images, Scores
 
-log = structlog.get_logger(__name__)
-
 SOURCE = "vedette/demo"
 REQUEST_TYPE = "io.vedette.inference.request.v1"
 SCORES_OUTPUT = "probabilities"
-POLL_MS = 200
+FETCH_WAIT_MS = 50
 LINGER_MS = 5
 ANSWER_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
@@ -58,27 +55,26 @@ class Signature(NamedTuple):
 
 
 class TopicReader:
-    """Reads a topic from now on in a thread of its own.
+    """Reads a topic from now on, all partitions, without a consumer group.
 
     Parameters
     ----------
     settings
         Where the broker is.
     topic
-        All its partitions are read, without a consumer group.
+        What to read.
     handle
-        Told each record, in the thread.
+        Told each record.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str, handle: Callable[[Any], None]) -> None:
         self._settings = settings
         self._topic = topic
         self._handle = handle
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"read {topic}", daemon=True)
         self._consumer: Any = None
+        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Stand at the end of the topic before anything else is sent.
 
         Raises
@@ -86,29 +82,30 @@ class TopicReader:
         Fatal
             If the topic does not exist.
         """
-        self._consumer = KafkaConsumer(**admin_options(self._settings), fetch_max_wait_ms=50)
-        partitions = self._consumer.partitions_for_topic(self._topic)
+        # Roles write with zstd, which kafka-python could not read without further packages.
+        self._consumer = AIOKafkaConsumer(
+            self._topic, **aiokafka_options(self._settings), fetch_max_wait_ms=FETCH_WAIT_MS
+        )
+        await self._consumer.start()
+        partitions = self._consumer.assignment()
         if not partitions:
             raise Fatal(f"there is no topic {self._topic}: run `vedette topics apply`")
-        assigned = [TopicPartition(self._topic, number) for number in sorted(partitions)]
-        self._consumer.assign(assigned)
-        for partition, offset in self._consumer.end_offsets(assigned).items():
-            self._consumer.seek(partition, offset)
-        self._thread.start()
+        await self._consumer.seek_to_end(*partitions)
+        for partition in partitions:
+            await self._consumer.position(partition)
+        self._task = asyncio.create_task(self._read())
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Stop reading."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(STOP_TIMEOUT_S)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
         if self._consumer is not None:
-            self._consumer.close()
+            await self._consumer.stop()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            for records in self._consumer.poll(timeout_ms=POLL_MS).values():
-                for record in records:
-                    self._handle(record)
+    async def _read(self) -> None:
+        async for record in self._consumer:
+            self._handle(record)
 
 
 class KafkaModel:
@@ -128,18 +125,17 @@ class KafkaModel:
         self._producer: Any = None
         self._reader = TopicReader(settings, RESPONSES, self._answered)
         self._waiting: dict[str, asyncio.Future[Scores]] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.sent = 0
         self.answered = 0
 
     async def start(self) -> None:
         """Connect the producer and the reader of answers."""
-        self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._connect)
+        await self._reader.start()
 
     async def stop(self) -> None:
         """Deliver what is pending and disconnect."""
-        await asyncio.to_thread(self._reader.stop)
+        await self._reader.stop()
         if self._producer is not None:
             await asyncio.to_thread(self._producer.close, timeout=STOP_TIMEOUT_S)
         for future in self._waiting.values():
@@ -183,7 +179,6 @@ class KafkaModel:
             **admin_options(self._settings), linger_ms=LINGER_MS, acks="all"
         )
         self._producer.partitions_for(REQUESTS)
-        self._reader.start()
 
     def _headers(self, identity: str, client: str) -> list[tuple[str, bytes]]:
         attributes = {
@@ -199,14 +194,17 @@ class KafkaModel:
         return [("content-type", b"application/json"), *pairs]
 
     def _answered(self, record: Any) -> None:
-        """Hand an answer over; runs in the reader's thread."""
+        """Hand an answer to whoever waits for it."""
         self.answered += 1
         identity = next((value for name, value in record.headers if name == "ce_id"), b"").decode()
         future = self._waiting.pop(identity, None)
-        if future is None or self._loop is None:
+        if future is None or future.done():
             return
         scores = scores_of(record.value)
-        self._loop.call_soon_threadsafe(_resolve, future, scores)
+        if scores is None:
+            future.set_exception(Transient("the model refused a request"))
+        else:
+            future.set_result(scores)
 
 
 class _Output(msgspec.Struct):
@@ -233,12 +231,3 @@ def scores_of(value: bytes) -> Scores | None:
         if output.name == SCORES_OUTPUT:
             return np.asarray(output.data, np.float32).ravel()
     return None
-
-
-def _resolve(future: asyncio.Future[Scores], scores: Scores | None) -> None:
-    if future.done():
-        return
-    if scores is None:
-        future.set_exception(Transient("the model refused a request"))
-    else:
-        future.set_result(scores)
