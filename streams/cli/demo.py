@@ -50,10 +50,11 @@ def demo(
     console.print(result_table(report.outcome))
     console.print(
         f"{report.requests:,} requests, {report.answered:,} answered, "
-        f"{report.audited:,} in the audit trail {report.home}/audit.sqlite; look at it with"
+        f"{report.audited:,} in the audit trail {report.home}/audit.sqlite; look at it with",
+        soft_wrap=True,
     )
     console.print(f"  VEDETTE_HOME={home} vedette audit search --kind alert", soft_wrap=True)
     if keep:
         console.print(f"Kafka keeps running at {report.bootstrap_servers}")
-    console.print(summary(report.outcome))
+    console.print(summary(report.outcome), soft_wrap=True)
     sys.exit(0 if report.outcome.passed else 1)

@@ -118,6 +118,8 @@ async def _play(
         pseudonym=lambda name: pseudonyms.of("client", name),
         seconds=seconds,
     )
+    for attacker in play.attackers:
+        console.print(f"         {attacker.name} wants {attacker.goal}", soft_wrap=True)
     alerts = TopicReader(settings.kafka, ALERTS, lambda record: play.see(record.value))
     showing: list[asyncio.Task[Any]] = []
     try:

@@ -43,10 +43,11 @@ async def _watch_lines(play: Play, console: Console) -> None:
     told, next_line_s = 0, 0.0
     while True:
         for alert in play.alerts[told:]:
-            console.print(_passed(play), Text("ALERT"), _alert_text(play, alert))
+            console.print(_passed(play), Text("ALERT"), _alert_text(play, alert), soft_wrap=True)
             told += 1
+        line = status(play)  # each time: the rate is measured from one look to the next
         if time.monotonic() >= next_line_s:
-            console.print(_passed(play), status(play))
+            console.print(_passed(play), line, soft_wrap=True)
             next_line_s = time.monotonic() + LINE_EVERY_S
         await asyncio.sleep(REFRESH_S)
 
@@ -86,12 +87,11 @@ def screen(play: Play) -> RenderableType:
 def result_table(outcome: Outcome) -> Table:
     """Return what became of each attacker."""
     table = Table(title="who was caught", title_justify="left")
-    for column in ("attacker", "goal", "queries", "alert after", "as", "success", "verdict"):
+    for column in ("attacker", "queries", "alert after", "as", "success after", "verdict"):
         table.add_column(column, overflow="fold")
     for row in outcome.attackers:
         table.add_row(
             row.name,
-            row.goal,
             f"{row.queries:,}",
             _alert_after(row),
             ", ".join(row.kinds) or "-",
