@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,8 @@ class SeenAlert(msgspec.Struct, frozen=True, kw_only=True):
     """An alert as it came out of Vedette.
 
     ``at_s`` is when it was read from the topic, by the clock that the attackers' queries are
-    timed with; ``events`` is how many interactions the detector had seen of the subject.
+    timed with; ``events`` is how many interactions the detector had seen of the subject, and
+    ``delay_s`` the time since the interaction that made it cross.
     """
 
     id: str
@@ -28,6 +30,7 @@ class SeenAlert(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     detector: str
     events: int
+    delay_s: float
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     benign_clients: int
     false_alarms: tuple[str, ...]
     alerts: int
+    alert_delay_median_s: float | None
     passed: bool
 
 
@@ -103,6 +107,9 @@ def judge(
         benign_clients=len(set(benign)),
         false_alarms=false_alarms,
         alerts=len(alerts),
+        alert_delay_median_s=(
+            round(median(alert.delay_s for alert in alerts), 3) if alerts else None
+        ),
         passed=caught and not false_alarms,
     )
 

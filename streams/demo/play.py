@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -108,6 +109,7 @@ class Play:
                 kind=alert.kind,
                 detector=alert.detector,
                 events=alert.events,
+                delay_s=(datetime.now(UTC) - alert.time).total_seconds(),
             )
         )
 
@@ -159,6 +161,7 @@ class _Alert(msgspec.Struct):
     kind: str
     detector: str
     events: int
+    time: datetime
 
 
 _ALERT_DECODER = msgspec.json.Decoder(_Alert)

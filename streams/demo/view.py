@@ -71,7 +71,7 @@ def screen(play: Play) -> RenderableType:
     for attacker in play.attackers:
         attackers.add_row(*_attacker_cells(play, attacker))
     alerts = Table(title="alerts", title_justify="left")
-    for column in ("at", "who", "kind", "detector", "events"):
+    for column in ("at", "who", "kind", "detector", "events", "delay"):
         alerts.add_column(column)
     for alert in play.alerts[-SHOWN_ALERTS:]:
         alerts.add_row(
@@ -80,6 +80,7 @@ def screen(play: Play) -> RenderableType:
             alert.kind,
             alert.detector,
             str(alert.events),
+            f"{alert.delay_s:.1f} s",
         )
     return Group(Text.assemble(_passed(play), " ", status(play)), attackers, alerts)
 
@@ -129,7 +130,8 @@ def _attacker_cells(play: Play, attacker: Attacker) -> tuple[str, ...]:
 
 def _alert_text(play: Play, alert: SeenAlert) -> Text:
     return Text(
-        f"{alert.kind} by {_who(play, alert)} ({alert.detector}, after {alert.events} events)"
+        f"{alert.kind} by {_who(play, alert)} ({alert.detector}, after {alert.events} events, "
+        f"{alert.delay_s:.1f} s ago)"
     )
 
 

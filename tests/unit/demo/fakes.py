@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -42,5 +43,6 @@ def alert_json(client: str, *, kind: str = "evasion", subject: str = "client") -
             "kind": kind,
             "detector": "near",
             "events": 7,
+            "time": datetime.now(UTC).isoformat(),
         }
     )

@@ -17,6 +17,7 @@ def alert(client: str, at_s: float, *, kind: str = "evasion", events: int = 7) -
         kind=kind,
         detector="near",
         events=events,
+        delay_s=1.0,
     )
 
 
@@ -67,6 +68,7 @@ def test_a_campaign_that_drags_in_an_ordinary_client_is_a_false_alarm() -> None:
         kind="collusion",
         detector="pool",
         events=9,
+        delay_s=1.0,
     )
     outcome = judge([attacker()], ["alice"], [campaign])
     assert outcome.attackers[0].alerted
@@ -75,7 +77,14 @@ def test_a_campaign_that_drags_in_an_ordinary_client_is_a_false_alarm() -> None:
 
 def test_an_alert_about_the_model_is_no_alert_about_a_client() -> None:
     drift = SeenAlert(
-        id="d", at_s=101.0, subject_type="model", clients=(), kind="drift", detector="m", events=9
+        id="d",
+        at_s=101.0,
+        subject_type="model",
+        clients=(),
+        kind="drift",
+        detector="m",
+        events=9,
+        delay_s=1.0,
     )
     outcome = judge([attacker()], ["alice"], [drift])
     assert not outcome.attackers[0].alerted
