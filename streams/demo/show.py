@@ -32,6 +32,8 @@ DEFAULT_HOME = Path(".vedette/demo")
 MODEL = "digits"
 LAG_EVERY_S = 1.0
 AUDIT_TIMEOUT_S = 20.0
+#: Clients that ask once before the play, so that nothing is timed on cold processes.
+WARM_UP = 24
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +127,7 @@ async def _play(
     try:
         await alerts.start()
         await model.start()
-        await model.ask(stage.population.names[0], stage.pictures[:1])
+        await _warm_up(settings, model, stage)
         showing = [
             asyncio.create_task(_follow_lag(play, groups)),
             asyncio.create_task(watch(play, console)),
@@ -137,6 +139,13 @@ async def _play(
         await asyncio.gather(*showing, return_exceptions=True)
         await model.stop()
         await alerts.stop()
+
+
+async def _warm_up(settings: Settings, model: KafkaModel, stage: Stage) -> None:
+    """Let a question of each of some clients pass through every role, on every partition."""
+    for name, picture in zip(stage.population.names[:WARM_UP], stage.pictures, strict=False):
+        await model.ask(name, picture[None])
+    await asyncio.to_thread(_audited, settings, WARM_UP)
 
 
 async def _follow_lag(play: Play, groups: Groups) -> None:
