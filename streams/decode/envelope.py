@@ -16,9 +16,12 @@ import msgspec
 from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
 from streams.decode.model import Part
 from streams.decode.reasons import poison
+from streams.identity import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from config.settings import IngestSettings
 
 #: Attributes that are read, in the order of the fields of `Attributes`.
 _NAMES = (
@@ -233,6 +236,68 @@ def parse_time_us(text: str) -> int:
         return round(moment.timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         raise poison("bad_time") from None
+
+
+class TimeBounds(NamedTuple):
+    """How far an event's time may be from the broker's."""
+
+    past_us: int
+    future_us: int
+
+    @classmethod
+    def of(cls, settings: IngestSettings) -> TimeBounds:
+        """Return the bounds of ``settings``."""
+        return cls(round(settings.max_past_s * 1e6), round(settings.max_future_s * 1e6))
+
+    def event_time_us(self, text: str | None, broker_ms: int) -> int:
+        """Return the event's time, the broker's if it has none.
+
+        Raises
+        ------
+        PoisonRecord
+            If the time is none, or too far away.
+        """
+        broker_us = broker_ms * 1000
+        if text is None:
+            return max(broker_us, 0)
+        time_us = parse_time_us(text)
+        if broker_ms > 0:
+            if time_us - broker_us > self.future_us:
+                raise poison("time_in_future")
+            if broker_us - time_us > self.past_us:
+                raise poison("time_in_past")
+        return time_us
+
+
+def caller(attributes: Attributes, key: bytes | None, user: str | None, limit: int) -> str | None:
+    """Return the best name there is of who called, None if there is none.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``attribute_too_long``.
+    """
+    name = attributes.client or attributes.keyid or user
+    if not name and key:
+        if len(key) > limit:
+            raise poison("attribute_too_long")
+        name = key.decode("utf-8", "backslashreplace")
+    return name or attributes.clientip
+
+
+def client_network(attributes: Attributes) -> str | None:
+    """Return the network of the caller's address, None if no address is given.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``bad_attribute``.
+    """
+    address = attributes.clientip
+    net = network_of(address) if address else None
+    if address and net is None:
+        raise poison("bad_attribute")
+    return net
 
 
 def parse_count(text: str | None, maximum: int = INT64_MAX) -> int | None:

@@ -42,6 +42,7 @@ REASONS: dict[str, str] = {
     "wrong_value_type": "a value is of another type than the tensor's datatype",
     "too_many_elements": "the tensor has too many elements, or more bytes than a record may have",
     "too_many_rows": "the request has more rows than one record may hold",
+    "wrong_input_size": "a row of the request has another number of values than the model takes",
     "row_mismatch": "the response has another number of rows than its request",
     "missing_data": "the tensor has no JSON data (the binary extension is not accepted here)",
     "int_out_of_range": "an integer of the body or the envelope is negative or too large",

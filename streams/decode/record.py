@@ -8,11 +8,13 @@ import msgspec
 
 from streams.decode.body import Limits
 from streams.decode.envelope import (
+    TimeBounds,
+    caller,
     check_content_type,
+    client_network,
     is_structured,
     join_id,
     parse_count,
-    parse_time_us,
     part_of,
     read_headers,
     unwrap,
@@ -22,7 +24,6 @@ from streams.decode.model import Decoded, Interaction, Part
 from streams.decode.oip_v2 import OipV2Decoder
 from streams.decode.openai import OpenAiDecoder
 from streams.decode.reasons import poison
-from streams.identity import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,8 +67,7 @@ class RecordDecoder:
         self._max_record_bytes = settings.max_record_bytes
         self._max_identity_bytes = settings.max_identity_bytes
         self._max_text_bytes = settings.max_text_bytes
-        self._max_past_us = round(settings.max_past_s * 1e6)
-        self._max_future_us = round(settings.max_future_s * 1e6)
+        self._times = TimeBounds.of(settings)
         self._names = pseudonyms
         self._formats = [make(Limits.of(settings)) for make in BODY_DECODERS]
         self._halves = msgspec.json.Decoder(_Halves)
@@ -123,14 +123,17 @@ class RecordDecoder:
             _add_refusal(rows, attributes)
         return rows
 
-    def _complete(self, value: bytes) -> tuple[RequestBody, ResponseBody | None]:
+    def _complete(self, value: bytes) -> tuple[RequestBody | None, ResponseBody | None]:
+        """Return both halves; a request that was refused unread may be null beside its error."""
         for body_format in self._formats:
             both = body_format.complete(value)
             if both is not None:
                 return both
         halves = decode_json(self._halves, value)
-        request = self._request(halves.request)
         answer = halves.response
+        if bytes(halves.request) == b"null":
+            return None, self._refusal(answer)
+        request = self._request(halves.request)
         if isinstance(answer, msgspec.UnsetType) or bytes(answer) == b"null":
             response = None  # refused before the model, or nothing came back
         else:
@@ -152,31 +155,22 @@ class RecordDecoder:
                 return response
         raise poison("unknown_format")
 
-    def _time_us(self, text: str | None, broker_ms: int) -> int:
-        broker_us = broker_ms * 1000
-        if text is None:
-            return max(broker_us, 0)
-        time_us = parse_time_us(text)
-        if broker_ms > 0:
-            if time_us - broker_us > self._max_future_us:
-                raise poison("time_in_future")
-            if broker_us - time_us > self._max_past_us:
-                raise poison("time_in_past")
-        return time_us
+    def _refusal(self, answer: msgspec.Raw | msgspec.UnsetType) -> ResponseBody:
+        if not isinstance(answer, msgspec.UnsetType):
+            response = self._response(answer)
+            if response.error is not None:
+                return response
+        raise poison("wrong_type")
 
     def _client(
         self, record: Record, attributes: Attributes, request: RequestBody | None
     ) -> str | None:
-        """Return the pseudonym of who called, from the best name there is."""
-        name = attributes.client or attributes.keyid or (request.user if request else None)
-        if not name and record.key:
-            if len(record.key) > self._max_identity_bytes:
-                raise poison("attribute_too_long")
-            name = record.key.decode("utf-8", "backslashreplace")
-        name = name or attributes.clientip
+        """Return the pseudonym of who called; only a response half may leave it open."""
+        user = request.user if request else None
+        name = caller(attributes, record.key, user, self._max_identity_bytes)
         if name:
             return self._names.of("client", name)
-        if request is not None:
+        if request is not None or part_of(attributes) is Part.COMPLETE:
             raise poison("missing_client")
         return None
 
@@ -189,14 +183,11 @@ class RecordDecoder:
         count: int,
     ) -> list[Interaction]:
         prefix = f"{record.topic}-{record.partition}-{record.offset}-"
-        address = attributes.clientip
-        net = network_of(address) if address else None
-        if address and net is None:
-            raise poison("bad_attribute")
+        net = client_network(attributes)
         names = self._names.of
         # positional up to the columns that both halves know: this runs once for every event
         known = (
-            self._time_us(attributes.time, record.timestamp),
+            self._times.event_time_us(attributes.time, record.timestamp),
             -1,
             -1,
             names("tenant", attributes.tenant) if attributes.tenant else None,
@@ -276,7 +267,7 @@ def _add_refusal(rows: list[Interaction], attributes: Attributes) -> None:
         row.status, row.latency_us = status, latency_us
 
 
-def _sum_members(request: RequestBody, response: ResponseBody | None) -> int:
-    if response is None or request.members < 0 or response.members < 0:
+def _sum_members(request: RequestBody | None, response: ResponseBody | None) -> int:
+    if request is None or response is None or request.members < 0 or response.members < 0:
         return -1
     return 2 + request.members + response.members

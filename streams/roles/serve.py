@@ -1,7 +1,9 @@
 """Serve: requests become answers of a signed model, computed in micro-batches.
 
 Each request gives one complete event (request and response) on the responses topic, in the same
-partition. Offsets are acknowledged after the broker has acknowledged all events of a chunk.
+partition; one that is refused gives an event with status 400 and the reason. Only what cannot be
+answered, for want of an id or a caller, goes to the dead letters. Offsets are acknowledged after
+the broker has acknowledged all events of a chunk.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from config.errors import ConfigError, PoisonRecord, Transient
 from models.batching import BatchLimits, MicroBatcher
 from models.device import limit_threads
 from models.registry import Registry
+from streams.decode.reasons import poison
 from streams.dlq import DeadLetters
 from streams.producer import Producer
 from streams.roles.background import Background
-from streams.serve.answers import complete_body, error_body, event_headers
+from streams.serve.answers import complete_body, event_headers, failure_body, refusal_body
 from streams.serve.requests import ModelInput, RequestReader
 from streams.topics import REQUESTS, RESPONSES
 
@@ -44,6 +47,14 @@ _OK, _BAD_REQUEST, _FAILED = 200, 400, 500
 class _Answer(NamedTuple):
     status: int
     body: bytes
+
+
+class _Read(NamedTuple):
+    """What was read of a chunk: requests or refusals to answer, and what has no address."""
+
+    records: list[Record]
+    requests: list[ModelInput | PoisonRecord]
+    unanswerable: list[tuple[Record, PoisonRecord]]
 
 
 class ServeRole:
@@ -129,30 +140,36 @@ class ServeRole:
             started_s = time.perf_counter()
             read = await asyncio.to_thread(self._read, chunk.records)
             letters = [
-                await self._dead_letters.send(record, outcome, self.name)
-                for record, outcome in zip(chunk.records, read, strict=True)
-                if isinstance(outcome, PoisonRecord)
+                await self._dead_letters.send(record, error, self.name)
+                for record, error in read.unanswerable
             ]
-            logits = await self._infer([item.rows for item in read if isinstance(item, ModelInput)])
-            answers = await asyncio.to_thread(self._answers, chunk.records, read, logits)
+            good = [item.rows for item in read.requests if isinstance(item, ModelInput)]
+            logits = await self._infer(good)
+            answers = await asyncio.to_thread(self._answers, read.requests, logits)
             latency_us = round((time.perf_counter() - started_s) * 1e6)
             deliveries = [
                 await self._send(record, answer, latency_us)
-                for record, answer in zip(chunk.records, answers, strict=True)
+                for record, answer in zip(read.records, answers, strict=True)
             ]
             await asyncio.gather(*letters, *deliveries)
             chunk.ack()
         finally:
             self._in_flight.release()
 
-    def _read(self, records: Sequence[Record]) -> list[ModelInput | PoisonRecord]:
+    def _read(self, records: Sequence[Record]) -> _Read:
         assert self._reader is not None  # noqa: S101 - set by start
-        read: list[ModelInput | PoisonRecord] = []
+        read = _Read([], [], [])
         for record in records:
             try:
-                read.append(self._reader.read(record))
+                attributes = self._reader.envelope(record)
             except PoisonRecord as error:
-                read.append(error)
+                read.unanswerable.append((record, error))
+                continue
+            read.records.append(record)
+            try:
+                read.requests.append(self._reader.read(attributes, record.value))
+            except PoisonRecord as error:
+                read.requests.append(error)
         return read
 
     async def _infer(self, rows: list[NDArray[np.float32]]) -> NDArray[np.float32] | None:
@@ -171,25 +188,27 @@ class ServeRole:
                 return None
 
     def _answers(
-        self,
-        records: Sequence[Record],
-        read: list[ModelInput | PoisonRecord],
-        logits: NDArray[np.float32] | None,
+        self, read: list[ModelInput | PoisonRecord], logits: NDArray[np.float32] | None
     ) -> list[_Answer]:
-        """Build one answer for each record; ``logits`` follow the order of the good ones."""
-        assert self._model is not None  # noqa: S101 - set by start
+        """Build one answer for each request; ``logits`` follow the order of the good ones."""
         answers, start = [], 0
-        for record, given in zip(records, read, strict=True):
+        for given in read:
             if isinstance(given, PoisonRecord):
-                answers.append(_Answer(_BAD_REQUEST, error_body(record.value, str(given))))
-            elif logits is None:
-                answers.append(_Answer(_FAILED, error_body(given.body, "inference failed")))
-            else:
-                stop = start + len(given.rows)
-                body = complete_body(given.body, logits[start:stop], self._model.architecture)
-                answers.append(_Answer(_OK, body))
-                start = stop
+                answers.append(_refuse(given))
+                continue
+            stop = start + len(given.rows)
+            answers.append(self._answer(given, None if logits is None else logits[start:stop]))
+            start = stop
         return answers
+
+    def _answer(self, given: ModelInput, logits: NDArray[np.float32] | None) -> _Answer:
+        assert self._model is not None  # noqa: S101 - set by start
+        if logits is None:
+            return _Answer(_FAILED, failure_body(given.body, "inference failed"))
+        body = complete_body(given.body, logits, self._model.architecture)
+        if len(body) > self._settings.ingest.max_record_bytes:
+            return _refuse(poison("too_large"))  # with its answer it would not be watched
+        return _Answer(_OK, body)
 
     async def _send(
         self, record: Record, answer: _Answer, latency_us: int
@@ -206,6 +225,10 @@ class ServeRole:
             headers=headers,
             timestamp_ms=record.timestamp if record.timestamp > 0 else None,
         )
+
+
+def _refuse(error: PoisonRecord) -> _Answer:
+    return _Answer(_BAD_REQUEST, refusal_body(error))
 
 
 def make(settings: Settings) -> ServeRole:

@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from config.errors import PoisonRecord
     from models.registry import Architecture
     from streams.roles.base import Record
 
@@ -70,9 +71,18 @@ def complete_body(request: bytes, logits: NDArray[np.float32], architecture: Arc
     return _encoder.encode(_Complete(msgspec.Raw(request), response))
 
 
-def error_body(request: bytes | None, error: str) -> bytes:
-    """Return the body of an event for a request that was refused or failed."""
-    return _encoder.encode(_Complete(msgspec.Raw(_embeddable(request)), _Failure(error)))
+def failure_body(request: bytes, error: str) -> bytes:
+    """Return the body of an event for a good request that the model failed on."""
+    return _encoder.encode(_Complete(msgspec.Raw(request), _Failure(error)))
+
+
+def refusal_body(error: PoisonRecord) -> bytes:
+    """Return the body of an event for a request that was refused.
+
+    The request stands in it as null: what this reader refuses ingest would refuse as well, and
+    the refusal itself, which tells of attempts, would be lost with it.
+    """
+    return _encoder.encode(_Complete(msgspec.Raw(b"null"), _Failure(str(error))))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -101,12 +111,3 @@ def event_headers(
         ("ce_status", str(status).encode()),
         ("ce_latencyus", str(latency_us).encode()),
     ]
-
-
-def _embeddable(request: bytes | None) -> bytes:
-    """Return the request if it is JSON, else null: the answer must be JSON itself."""
-    try:
-        msgspec.json.decode(request or b"null")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return b"null"
-    return request or b"null"

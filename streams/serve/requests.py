@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from config.errors import PoisonRecord
 from streams.columns import NUMERIC_DTYPES
 from streams.decode.body import Limits
-from streams.decode.envelope import check_content_type, join_id, part_of, read_headers
+from streams.decode.envelope import (
+    TimeBounds,
+    caller,
+    check_content_type,
+    client_network,
+    join_id,
+    part_of,
+    read_headers,
+)
 from streams.decode.json_body import check_utf8, refuse_duplicate_keys
 from streams.decode.model import Part
 from streams.decode.oip_v2 import OipV2Decoder
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 
     from config.settings import IngestSettings
     from models.registry import Architecture
+    from streams.decode.envelope import Attributes
     from streams.roles.base import Record
 
 
@@ -44,28 +52,42 @@ class RequestReader:
 
     def __init__(self, bounds: IngestSettings, architecture: Architecture) -> None:
         self._bounds = bounds
+        self._times = TimeBounds.of(bounds)
         self._decoder = OipV2Decoder(Limits.of(bounds))
         self._shape = architecture.input_shape
         self._elements = prod(architecture.input_shape)
         self._scale = np.float32(architecture.input_scale)
 
-    def read(self, record: Record) -> ModelInput:
-        """Return the request of a record.
+    def envelope(self, record: Record) -> Attributes:
+        """Return who asks what, checked as ingestion will check it of the answer.
+
+        Raises
+        ------
+        PoisonRecord
+            If nobody can be answered: the id, the caller or another attribute is wrong.
+        """
+        attributes = read_headers(record.headers, self._bounds.max_identity_bytes)
+        if part_of(attributes) is not Part.REQUEST:
+            raise poison("unknown_type")
+        join_id(attributes)
+        self._times.event_time_us(attributes.time, record.timestamp)
+        client_network(attributes)
+        if not caller(attributes, record.key, None, self._bounds.max_identity_bytes):
+            raise poison("missing_client")
+        return attributes
+
+    def read(self, attributes: Attributes, value: bytes | None) -> ModelInput:
+        """Return the rows of a request.
 
         Raises
         ------
         PoisonRecord
             If it is none, or does not fit the model.
         """
-        value = record.value
         if value is None:
             raise poison("empty_body")
         if len(value) > self._bounds.max_record_bytes:
             raise poison("too_large")
-        attributes = read_headers(record.headers, self._bounds.max_identity_bytes)
-        if part_of(attributes) is not Part.REQUEST:
-            raise poison("unknown_type")
-        join_id(attributes)
         check_content_type(attributes.content_type)
         check_utf8(value)
         body = self._decoder.request(value)
@@ -81,5 +103,5 @@ class RequestReader:
             raise poison("unknown_datatype")
         row = np.frombuffer(data, NUMERIC_DTYPES[dtype])
         if len(row) != self._elements:
-            raise PoisonRecord("wrong_input_size", f"the model takes {self._elements} values a row")
+            raise poison("wrong_input_size")
         return row

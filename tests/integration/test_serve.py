@@ -18,6 +18,7 @@ from tests.integration.killing import role_process
 pytestmark = pytest.mark.kafka
 
 REQUEST_COUNT = 200
+LOADED_COUNT = 3000
 
 
 def environment(broker, home):
@@ -29,12 +30,12 @@ def environment(broker, home):
     }
 
 
-async def ask(broker, run):
+async def ask(broker, run, count=REQUEST_COUNT, pause_s=0.0):
     pixels, _, _ = digits_data()
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all")
     await producer.start()
-    for number in range(REQUEST_COUNT):
-        data = pixels[number].tolist()
+    for number in range(count):
+        data = pixels[number % len(pixels)].tolist()
         tensor = {"name": "x", "shape": [1, 64], "datatype": "UINT8", "data": data}
         headers = [
             ("ce_specversion", b"1.0"),
@@ -44,6 +45,7 @@ async def ask(broker, run):
         ]
         body = json.dumps({"inputs": [tensor]}).encode()
         await producer.send(REQUESTS, body, key=b"c%d" % (number % 7), headers=headers)
+        await asyncio.sleep(pause_s)
     await producer.stop()
 
 
@@ -68,13 +70,32 @@ async def answers(broker, run):
         await consumer.stop()
 
 
-async def test_every_request_gets_its_answer(broker, tmp_path):
-    run = uuid.uuid4().hex
+@pytest.fixture
+def home(tmp_path):
+    """A home whose registry holds one model."""
     architecture = digits_architecture()
     registry = Registry(tmp_path / "models", tmp_path / "keys")
     registry.register(architecture, build(architecture.layers).state_dict())
+    return tmp_path
+
+
+async def test_a_server_killed_under_load_answers_every_request(broker, home):
+    run = uuid.uuid4().hex
+    with role_process("serve", environment(broker, home)) as server:
+        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+            group.create_task(ask(broker, run, LOADED_COUNT, pause_s=0.005))
+            group.create_task(server.kill_again_and_again(times=2, seed=3))
+        async with asyncio.timeout(90):
+            while len(found := await answers(broker, run)) < LOADED_COUNT:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+    assert set(found) == {str(number).encode() for number in range(LOADED_COUNT)}
+    assert {headers["ce_status"] for _, headers in found.values()} == {b"200"}
+
+
+async def test_every_request_gets_its_answer(broker, home):
+    run = uuid.uuid4().hex
     await ask(broker, run)
-    with role_process("serve", environment(broker, tmp_path)):
+    with role_process("serve", environment(broker, home)):
         async with asyncio.timeout(60):
             while len(found := await answers(broker, run)) < REQUEST_COUNT:  # noqa: ASYNC110
                 await asyncio.sleep(0.5)

@@ -324,3 +324,12 @@ def test_a_members_name_as_a_value_is_no_duplicate() -> None:
     event = event_of(tensor("UINT8", [1], [1], name="inputs"))
     event["request"]["id"] = 'urn:uuid:"inputs": {}'
     assert row_of(record(event)).input == b"\x01"
+
+
+def test_a_request_that_was_refused_unread_is_kept_as_an_attempt() -> None:
+    body = {"request": None, "response": {"error": "wrong_input_size: of another size"}}
+    row = row_of(record(body, {"status": "400"}))
+    assert (row.status, row.error) == (400, "wrong_input_size: of another size")
+    assert (row.input, row.scores, row.label, row.input_hash) == (None, None, None, None)
+    assert row.client.startswith("u1_")
+    assert row.model == "digits"

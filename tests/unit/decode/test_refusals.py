@@ -209,6 +209,18 @@ BAD: dict[str, tuple[str, Any]] = {
         "int_out_of_range",
         record({"outputs": [tensor("INT64", [1], [1 << 40])]}, {"type": RESPONSE_TYPE}),
     ),
+    "neither request nor error": (
+        "wrong_type",
+        record({"request": None, "response": RESPONSE}),
+    ),
+    "refused request of nobody": (
+        "missing_client",
+        record(
+            {"request": None, "response": {"error": "bad"}},
+            {"client": None, "keyid": None, "clientip": None},
+            key=None,
+        ),
+    ),
     "negative token count": (
         "int_out_of_range",
         record({"choices": [], "usage": {"prompt_tokens": -1}}, {"type": RESPONSE_TYPE}),
@@ -228,13 +240,13 @@ def test_every_reason_that_the_code_gives_is_in_the_table_and_tested() -> None:
     folder = Path(streams.decode.__file__).parent
     given = {
         node.value
-        for path in folder.glob("*.py")
+        for path in (*folder.glob("*.py"), *folder.with_name("serve").glob("*.py"))
         if path.name != "reasons.py"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and node.value in REASONS
     }
     tested = {reason for reason, _ in BAD.values()}
-    assert given == set(REASONS) == tested
+    assert given == set(REASONS) == tested | {"wrong_input_size"}  # of serve alone
 
 
 def test_a_reason_says_nothing_of_the_record() -> None:

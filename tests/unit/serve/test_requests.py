@@ -12,8 +12,9 @@ from config.errors import PoisonRecord
 from config.settings import IngestSettings
 from models.nets.sequential import Linear
 from models.registry import Architecture
-from streams.serve.answers import complete_body, error_body, event_headers
-from streams.serve.requests import RequestReader
+from streams.decode.reasons import poison
+from streams.serve.answers import complete_body, event_headers, failure_body, refusal_body
+from streams.serve.requests import ModelInput, RequestReader
 
 MODEL = Architecture(
     name="tiny", version="3", input_shape=(4,), layers=(Linear(4, 3),), input_scale=0.5
@@ -30,7 +31,13 @@ HEADERS = [
 
 def record(body: object, headers: list[tuple[str, bytes]] = HEADERS) -> SimpleNamespace:
     value = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return SimpleNamespace(value=value, headers=headers, topic="t", partition=0, offset=0)
+    return SimpleNamespace(
+        value=value, headers=headers, key=None, timestamp=0, topic="t", partition=0, offset=0
+    )
+
+
+def read(reader: RequestReader, item: SimpleNamespace) -> ModelInput:
+    return reader.read(reader.envelope(item), item.value)
 
 
 def tensor(shape: list[int], data: list[object], datatype: str = "UINT8") -> dict[str, object]:
@@ -43,7 +50,7 @@ def reader() -> RequestReader:
 
 
 def test_rows_are_scaled_and_shaped_for_the_model(reader: RequestReader) -> None:
-    given = reader.read(record(tensor([2, 4], [0, 1, 2, 3, 4, 5, 6, 255])))
+    given = read(reader, record(tensor([2, 4], [0, 1, 2, 3, 4, 5, 6, 255])))
     np.testing.assert_array_equal(given.rows, [[0, 0.5, 1, 1.5], [2, 2.5, 3, 127.5]])
 
 
@@ -60,7 +67,26 @@ def test_rows_are_scaled_and_shaped_for_the_model(reader: RequestReader) -> None
 )
 def test_bad_requests_are_named(reader: RequestReader, body: object, reason: str) -> None:
     with pytest.raises(PoisonRecord) as caught:
-        reader.read(record(body))
+        read(reader, record(body))
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"ce_id": b""}, "missing_attribute"),
+        ({"ce_client": b""}, "missing_client"),
+        ({"ce_time": b"yesterday"}, "bad_time"),
+        ({"ce_clientip": b"nowhere"}, "bad_attribute"),
+        ({"ce_type": b"io.vedette.inference.v1"}, "unknown_type"),
+    ],
+)
+def test_who_cannot_be_answered_is_told_apart(
+    reader: RequestReader, changes: dict[str, bytes], reason: str
+) -> None:
+    headers = list({**dict(HEADERS), **changes}.items())
+    with pytest.raises(PoisonRecord) as caught:
+        reader.envelope(record({}, headers))
     assert caught.value.reason == reason
 
 
@@ -75,10 +101,16 @@ def test_the_answer_embeds_the_request_byte_for_byte() -> None:
     assert outputs[1]["data"] == [1]
 
 
-def test_a_refusal_of_what_is_not_json_is_json() -> None:
-    assert json.loads(error_body(b"{rubbish", "bad")) == {
-        "request": None,
-        "response": {"error": "bad"},
+def test_a_refusal_gives_the_reason_and_leaves_the_request_out() -> None:
+    answer = json.loads(refusal_body(poison("wrong_input_size")))
+    assert answer["request"] is None
+    assert answer["response"]["error"].startswith("wrong_input_size: ")
+
+
+def test_a_failure_keeps_the_request() -> None:
+    assert json.loads(failure_body(b'{"inputs":[]}', "inference failed")) == {
+        "request": {"inputs": []},
+        "response": {"error": "inference failed"},
     }
 
 
