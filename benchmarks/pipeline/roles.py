@@ -17,6 +17,8 @@ from benchmarks.pipeline.home import environment
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aiokafka import TopicPartition
+
     from benchmarks.pipeline.offsets import Offsets
     from config.settings import Settings
 
@@ -106,14 +108,34 @@ async def consume_all(
     total = await offsets.lag(role.group, ends)
     if not total:
         raise BenchmarkError(f"{topic} holds nothing new for {role.role}")
-    deadline_s = time.monotonic() + _DONE_TIMEOUT_S
     before_s = role.cpu_s
     role.go()
+    await _until_done(role, offsets, ends, lambda lag: progress(1 - lag / total))
+    return role.cpu_s - before_s
+
+
+async def caught_up(role: RoleProcess, offsets: Offsets, topic: str) -> None:
+    """Wait until the role has committed all that ``topic`` holds now.
+
+    Raises
+    ------
+    BenchmarkError
+        If the role ends, or does not get there.
+    """
+    await _until_done(role, offsets, await offsets.ends(topic), lambda _lag: None)
+
+
+async def _until_done(
+    role: RoleProcess,
+    offsets: Offsets,
+    ends: dict[TopicPartition, int],
+    progress: Callable[[int], None],
+) -> None:
+    deadline_s = time.monotonic() + _DONE_TIMEOUT_S
     while lag := await offsets.lag(role.group, ends):
         role.check()
         if time.monotonic() > deadline_s:
-            raise BenchmarkError(f"{role.role} still has {lag} records of {topic} to do")
-        progress(1 - lag / total)
+            raise BenchmarkError(f"{role.role} still has {lag} records to do")
+        progress(lag)
         await asyncio.sleep(_POLL_S)
-    progress(1.0)
-    return role.cpu_s - before_s
+    progress(0)
