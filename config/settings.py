@@ -78,6 +78,10 @@ class DetectSettings(_Section):
     max_clients: int = Field(
         default=50_000, ge=2048, description="client slots per partition and model"
     )
+    profile_key: Path | None = Field(
+        default=None,
+        description="public key that must have signed the profiles; else the one beside them",
+    )
     snapshot_interval_s: float = Field(default=2.0, gt=0)
     lateness_s: float = Field(default=10.0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -66,7 +66,10 @@ def verify_directory(directory: Path, public_key: Path) -> None:
     if signature.stat().st_size > _MAX_SIGNATURE_BYTES:
         raise UntrustedError(f"{signature} is too large to be a signature")
     if not public_key.is_file():
-        raise UntrustedError(f"there is no public key {public_key}; name one with --key")
+        raise UntrustedError(
+            f"there is no public key {public_key}; name one with --key or "
+            "VEDETTE_DETECT__PROFILE_KEY"
+        )
     links = [path for path in directory.rglob("*") if path.is_symlink()]
     if links:
         raise UntrustedError(f"{directory} holds a symbolic link, {links[0].name}")
@@ -99,7 +102,8 @@ def _explain(directory: Path, public_key: Path, error: Exception) -> str:
         return f"{directory} is not what was signed: {text.removeprefix('Signature mismatch: ')}"
     return (
         f"{directory} was not signed with the key of {public_key}, or its {SIGNATURE} was "
-        "changed; give the right key with --key, or make the directory anew"
+        "changed; give the right key with --key or VEDETTE_DETECT__PROFILE_KEY, or make the "
+        "directory anew"
     )
 
 

@@ -38,6 +38,7 @@ class CalibrationOptions:
     """How a profile is made."""
 
     seed: int = 0
+    #: Kept in the profile as a note; detection uses the setting in force when it runs.
     run_length_events: int = 60_000
     members: Path | None = None
     #: Directory of the signing keys; a pair is made if there is none.

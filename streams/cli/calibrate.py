@@ -24,9 +24,6 @@ def calibrate(
         Parameter(help="*.npz with x: training inputs, kept as coarse sketches only"),
     ] = None,
     seed: Annotated[int, Parameter(help="of training and sampling")] = 0,
-    run_length: Annotated[
-        int | None, Parameter(help="wanted benign events between false alarms of one client")
-    ] = None,
 ) -> None:
     """Learn a model's profile from benign traffic or from inputs and the model's answers.
 
@@ -51,7 +48,7 @@ def calibrate(
     settings = load_settings()
     options = CalibrationOptions(
         seed=seed,
-        run_length_events=run_length or settings.detect.run_length_events,
+        run_length_events=settings.detect.run_length_events,
         members=members,
         keys=settings.home / "keys",
     )

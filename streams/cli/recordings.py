@@ -55,7 +55,11 @@ def replay(
         int | None, Parameter(help="wanted benign events between false alarms of one client")
     ] = None,
     key: Annotated[
-        Path | None, Parameter(help="public key that must have signed the profiles")
+        Path | None,
+        Parameter(
+            help="public key that must have signed the profiles "
+            "(default: VEDETTE_DETECT__PROFILE_KEY, else signing.pub beside them)"
+        ),
     ] = None,
     batch_rows: Annotated[
         int, Parameter(help="how the stream is cut; changes nothing but speed")
@@ -70,6 +74,7 @@ def replay(
     from rich.console import Console
     from rich.progress import Progress
 
+    from config.errors import ConfigError
     from config.settings import load_settings
     from models.profiles import load_profiles
     from streams.engine import Engine, EngineOptions
@@ -79,8 +84,11 @@ def replay(
 
     settings = load_settings()
     console = Console(stderr=True)
+    profiles = load_profiles(profile, key or settings.detect.profile_key, settings.detect.device)
+    if not profiles:
+        raise ConfigError(f"there is no profile in {profile}; make one with `vedette calibrate`")
     engine = Engine(
-        load_profiles(profile, key, settings.detect.device),
+        profiles,
         EngineOptions(
             run_length_events=run_length or settings.detect.run_length_events,
             max_clients=settings.detect.max_clients,

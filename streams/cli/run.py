@@ -37,20 +37,14 @@ def run(role: str, /) -> None:
     role
         ingest, serve, detect, respond or index.
     """
-    from config.errors import VedetteError
     from config.settings import load_settings
     from streams.roles import load_role
 
-    try:
-        settings = load_settings()
-        loaded = load_role(role, settings)
-        from streams.runtime import run_role
+    settings = load_settings()
+    loaded = load_role(role, settings)
+    from streams.runtime import run_role
 
-        code = run_role(loaded, settings)
-    except VedetteError as error:
-        sys.stderr.write(f"vedette run {role}: {error}\n")
-        code = 2
-    sys.exit(code)
+    sys.exit(run_role(loaded, settings))
 
 
 def up(
@@ -80,21 +74,15 @@ def up(
     roles
         ingest, serve, detect, respond, index; by default all (serve only if a model is set).
     """
-    from config.errors import VedetteError
     from config.settings import load_settings
     from streams.logs import configure_logs
     from streams.supervisor import supervise
 
-    try:
-        settings = load_settings()
-        names = _chosen(roles, settings)
-        configure_logs(settings.log_level)
-        _prepare(settings, broker=broker)
-        code = supervise(names, settings)
-    except VedetteError as error:
-        sys.stderr.write(f"vedette up: {error}\n")
-        code = 2
-    sys.exit(code)
+    settings = load_settings()
+    names = _chosen(roles, settings)
+    configure_logs(settings.log_level)
+    _prepare(settings, broker=broker)
+    sys.exit(supervise(names, settings))
 
 
 def _chosen(roles: tuple[str, ...], settings: Settings) -> list[str]:
