@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from config.errors import ConfigError
 from detectors.answers import answers_of
-from detectors.calibration import Calibration, fit_profile
+from detectors.calibration import MIN_CLASS_SAMPLES, Calibration, fit_profile
 from detectors.evidence import tail_thresholds
 from detectors.profile import Profile
 from detectors.traffic.levels import fit_cohort
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: The encoder learns from this share; distances are measured on the rest, which it never saw.
 TRAINING_SHARE = 0.5
 MAX_TRAINING_ROWS = 20_000
+MIN_ROWS = round(2 * MIN_CLASS_SAMPLES / (1 - TRAINING_SHARE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,11 @@ def _fit(
     if reference.x is None or reference.scores is None:
         progress("profile", 0.0)
         return None, _traffic_profile(_traffic_only(reference))
+    if len(reference.x) < MIN_ROWS:
+        raise ConfigError(
+            f"{len(reference.x)} inputs with scores are too few for a reference; give at least "
+            f"{MIN_ROWS}"
+        )
     order = np.random.default_rng(options.seed).permutation(len(reference.x))
     cut = min(int(len(order) * TRAINING_SHARE), MAX_TRAINING_ROWS)
     learnt, kept = np.sort(order[:cut]), np.sort(order[cut:])

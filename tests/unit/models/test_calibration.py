@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,9 +32,17 @@ def make(tmp_path: Path, reference: Reference, model: str = "digits", **options:
     return calibrate(model, reference, tmp_path / "profiles", chosen, lambda *_: None)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile made once for all tests."""
+    return make(tmp_path_factory.mktemp("made"), Reference(**arrays()))
+
+
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
-    return make(tmp_path, Reference(**arrays()))
+def written(made: Path, tmp_path: Path) -> Path:
+    """A copy that a test may change."""
+    shutil.copytree(made.parents[1], tmp_path, dirs_exist_ok=True)
+    return tmp_path / "profiles" / made.name
 
 
 def test_a_profile_is_signed_and_loads(written: Path) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from models import student
 from models.encoder import Encoder
 from models.inputs import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHAPES = {
     "flat uint8": ((30,), np.uint8),
@@ -26,10 +32,26 @@ def reference(shape: tuple[int, ...], dtype: type, rows: int = 300) -> tuple[np.
     return (x if dtype is np.uint8 else (x / 7 - 5).astype(dtype)), scores
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_training() -> Iterator[None]:
+    """Train for a moment: what is tested here does not depend on what was learnt."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(student, "MAX_EPOCHS", 3)
+        yield
+
+
 @pytest.fixture(scope="module", params=SHAPES)
 def fitted(request: pytest.FixtureRequest) -> tuple[Encoder, np.ndarray]:
     x, scores = reference(*SHAPES[request.param])
     return Encoder.fit(x, scores, seed=3), np.tile(x, (2, *[1] * (x.ndim - 1)))[:512]
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Encoder, np.ndarray]:
+    """An encoder of 8 x 8 images; tests must change neither."""
+    x, scores = reference((8, 8), np.uint8)
+    x.setflags(write=False)
+    return Encoder.fit(x, scores), x
 
 
 @pytest.mark.parametrize("rows", [1, 7, 64, 512])
@@ -113,30 +135,28 @@ def test_sketches_are_block_means() -> None:
     assert np.abs(sketch.reshape(-1, 7, 7) - means).max() <= 0.5
 
 
-def test_small_inputs_are_their_own_sketch() -> None:
-    x, scores = reference((8, 8), np.uint8)
-    sketch, embedding = Encoder.fit(x, scores).encode(x)
+def test_small_inputs_are_their_own_sketch(small: tuple[Encoder, np.ndarray]) -> None:
+    encoder, x = small
+    sketch, embedding = encoder.encode(x)
     np.testing.assert_array_equal(sketch, x.reshape(len(x), 64))
     assert embedding.shape == (len(x), 64)
     assert embedding.dtype == np.int8
 
 
-def test_integers_of_any_width_mean_the_same() -> None:
-    x, scores = reference((8, 8), np.uint8)
-    encoder = Encoder.fit(x, scores)
+def test_integers_of_any_width_mean_the_same(small: tuple[Encoder, np.ndarray]) -> None:
+    encoder, x = small
     np.testing.assert_array_equal(encoder.encode(x)[1], encoder.encode(x.astype(np.int64))[1])
 
 
-def test_read_only_views_are_accepted_without_warning() -> None:
-    x, scores = reference((8, 8), np.uint8)
-    encoder = Encoder.fit(x, scores)
-    x.setflags(write=False)
+def test_read_only_views_are_accepted_without_warning(small: tuple[Encoder, np.ndarray]) -> None:
+    encoder, x = small
+    assert not x.flags.writeable
     assert len(encoder.encode(x)[0]) == len(x)
 
 
-def test_an_empty_batch_is_empty() -> None:
-    x, scores = reference((8, 8), np.uint8)
-    sketch, embedding = Encoder.fit(x, scores).encode(x[:0])
+def test_an_empty_batch_is_empty(small: tuple[Encoder, np.ndarray]) -> None:
+    encoder, x = small
+    sketch, embedding = encoder.encode(x[:0])
     assert sketch.shape == (0, 64)
     assert embedding.shape == (0, 64)
 
@@ -152,16 +172,17 @@ def test_what_is_not_finite_is_refused(bad: float) -> None:
         Encoder.fit(x, scores)
 
 
-def test_inputs_of_another_size_are_refused() -> None:
-    x, scores = reference((8, 8), np.uint8)
+def test_inputs_of_another_size_are_refused(small: tuple[Encoder, np.ndarray]) -> None:
+    encoder, x = small
     with pytest.raises(InputError, match="64"):
-        Encoder.fit(x, scores).encode(x[:, :4])
+        encoder.encode(x[:, :4])
 
 
-def test_weights_that_are_not_exact_are_refused(tmp_path: object) -> None:
-    x, scores = reference((8, 8), np.uint8)
+def test_weights_that_are_not_exact_are_refused(
+    small: tuple[Encoder, np.ndarray], tmp_path: object
+) -> None:
     path = tmp_path / "encoder.safetensors"  # type: ignore[operator]
-    Encoder.fit(x, scores).save(path)
+    small[0].save(path)
     from safetensors import safe_open
 
     with safe_open(path, "pt") as source:
