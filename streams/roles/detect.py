@@ -18,6 +18,7 @@ import pyarrow as pa
 import structlog
 
 from config.errors import PoisonRecord
+from detectors.registry import registered
 from models.profiles import load_profiles
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
@@ -86,7 +87,9 @@ class DetectRole:
         self._profiles = await self._run(
             load_profiles, self._settings.profiles, None, self._settings.detect.device
         )
-        log.info("profiles loaded", models=sorted(self._profiles))
+        # River takes seconds to import: now, not when the first frame waits for it.
+        detectors = await self._run(registered)
+        log.info("profiles loaded", models=sorted(self._profiles), detectors=len(detectors))
         await self._producer.start()
         self._timer = asyncio.create_task(self._snapshot_when_quiet())
 
