@@ -85,7 +85,10 @@ class DetectRole:
     async def start(self) -> None:
         """Load the profiles, connect, and keep snapshotting while traffic is quiet."""
         self._profiles = await self._run(
-            load_profiles, self._settings.profiles, None, self._settings.detect.device
+            load_profiles,
+            self._settings.profiles,
+            self._settings.detect.profile_key,
+            self._settings.detect.device,
         )
         # River takes seconds to import: now, not when the first frame waits for it.
         detectors = await self._run(registered)
