@@ -41,6 +41,8 @@ class Batch:
         int64 (n,): event time up to which all sources had been seen when the row arrived.
     client
         int32 (n,): index into ``clients``.
+    tenants
+        Tenant of each of ``clients`` at its first row, None if unknown; empty if of none.
     label
         int32 (n,): answered class, -1 if unknown.
     confidence, margin, entropy
@@ -80,6 +82,7 @@ class Batch:
     sketch: NDArray[np.uint8]
     embedding: NDArray[np.int8]
     interaction_id: Callable[[int], str]
+    tenants: tuple[str | None, ...] = ()
 
     def __len__(self) -> int:
         return len(self.time_us)

@@ -42,6 +42,7 @@ class ClientSlots:
         self._slot: dict[str, int] = {}
         self._free: list[int] = []
         self._names: list[str] = []
+        self._tenants: list[str] = []
         self._table = ClientTable(
             max_clients, {"events": ((), np.int64), "last_row": ((), np.int64)}
         )
@@ -87,7 +88,9 @@ class ClientSlots:
         codes, first, inverse = np.unique(batch.client, return_index=True, return_inverse=True)
         slot_of = np.empty(len(codes), np.intp)
         for index in np.argsort(first).tolist():
-            slot_of[index] = self._slot_of(batch.clients[codes[index]])
+            code = codes[index]
+            tenant = batch.tenants[code] if batch.tenants else None
+            slot_of[index] = self._slot_of(batch.clients[code], tenant or "")
         slots: NDArray[np.intp] = slot_of[inverse]
         self._table["last_row"][slots] = batch.first_row + np.arange(len(slots))
         return slots
@@ -96,12 +99,18 @@ class ClientSlots:
         """Return the client of a slot."""
         return self._names[slot]
 
+    def tenant_of(self, client: str) -> str | None:
+        """Return the tenant that a client came with, None if it is not known or held."""
+        slot = self._slot.get(client)
+        return None if slot is None else self._tenants[slot] or None
+
     def snapshot(self) -> State:
         """Return all state as arrays."""
         held = np.zeros(self.used, np.bool_)
         held[list(self._slot.values())] = True
         return {
             **nest("names", pack_texts(self._names)),
+            **nest("tenants", pack_texts(self._tenants)),
             **nest("table", self._table.snapshot(self.used)),
             "held": held,
             "free": np.array(self._free, np.int64),
@@ -110,19 +119,21 @@ class ClientSlots:
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Bring back what `snapshot` returned."""
         self._names = unpack_texts(pick("names", arrays))
+        self._tenants = unpack_texts(pick("tenants", arrays))
         self._table.restore(pick("table", arrays))
         self._free = arrays["free"].tolist()
         held = np.flatnonzero(arrays["held"]).tolist()
         self._slot = {self._names[slot]: slot for slot in held}
 
-    def _slot_of(self, client: str) -> int:
+    def _slot_of(self, client: str, tenant: str) -> int:
         slot = self._slot.get(client)
         if slot is None:
             if self._free:
                 slot = self._free.pop()
-                self._names[slot] = client
+                self._names[slot], self._tenants[slot] = client, tenant
             else:
                 slot = len(self._names)
                 self._names.append(client)
+                self._tenants.append(tenant)
             self._slot[client] = slot
         return slot

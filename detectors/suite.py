@@ -162,6 +162,11 @@ class Suite:
         found.sort(key=lambda item: item[:3])
         return [self._finding(entry, crossing) for *_, entry, crossing in found]
 
+    def _tenant(self, crossing: Crossing) -> str | None:
+        if crossing.subject_type != "client":
+            return None
+        return self._slots.tenant_of(crossing.subject)
+
     def _finding(self, entry: Entry, crossing: Crossing) -> Finding:
         kind = entry.kinds[crossing.kind]
         atlas, owasp = kind.techniques()
@@ -179,7 +184,7 @@ class Suite:
             ),
             time=_iso(crossing.time_us),
             model=model,
-            tenant=None,
+            tenant=self._tenant(crossing),
             kind=crossing.kind,
             detector=entry.name,
             version=entry.version,

@@ -69,7 +69,19 @@ def to_batch(
         sketch=sketch,
         embedding=embedding,
         interaction_id=lambda row: str(ids[row]),
+        tenants=_tenants(batch, client),
     )
+
+
+def _tenants(batch: pa.RecordBatch, client: NDArray[np.int32]) -> tuple[str | None, ...]:
+    """Return the tenant at the first row of each client."""
+    column = batch.column("tenant")
+    if column.null_count == batch.num_rows:
+        return ()
+    tenant, names = codes(column)
+    first = np.unique(client, return_index=True)[1]
+    found = tenant[first].tolist()
+    return tuple(names[code] if code >= 0 else None for code in found)
 
 
 def _answers(
