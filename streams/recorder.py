@@ -6,7 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from config.errors import ConfigError, PoisonRecord
 from streams.frames import decode_frame
@@ -16,6 +17,8 @@ from streams.topics import INTERACTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from aiokafka import TopicPartition
 
     from config.settings import Settings
 
@@ -48,25 +51,28 @@ async def record_interactions(
     int
         How many interactions were written.
     """
-    consumer = AIOKafkaConsumer(
-        enable_auto_commit=False, auto_offset_reset="earliest", **aiokafka_options(settings.kafka)
-    )
-    await consumer.start()
-    try:
-        partitions = consumer.partitions_for_topic(INTERACTIONS)
-        if not partitions:
-            raise ConfigError(f"topic {INTERACTIONS} does not exist; run `vedette topics apply`")
-        assigned = [TopicPartition(INTERACTIONS, number) for number in sorted(partitions)]
-        consumer.assign(assigned)
-        ends = await consumer.end_offsets(assigned)
-        if follow:
-            await consumer.seek_to_end(*assigned)
-        with RecordingWriter(out) as writer:
+    with RecordingWriter(out) as writer:
+        consumer = AIOKafkaConsumer(
+            INTERACTIONS,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            **aiokafka_options(settings.kafka),
+        )
+        try:
+            await consumer.start()
+            assigned = sorted(consumer.assignment())
+            ends = await consumer.end_offsets(assigned)
+            if follow:
+                await consumer.seek_to_end(*assigned)
             return await _copy(
                 consumer, writer, None if follow else ends, seconds=seconds, events=events
             )
-    finally:
-        await consumer.stop()
+        except UnknownTopicOrPartitionError:
+            raise ConfigError(
+                f"topic {INTERACTIONS} does not exist; run `vedette topics apply`"
+            ) from None
+        finally:
+            await consumer.stop()
 
 
 async def _copy(
