@@ -61,9 +61,10 @@ def test_one_signal_stops_every_role_cleanly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "_command", lambda _: [sys.executable, "-c", SLEEPER])
+    others = set(psutil.Process().children())  # the broker of other tests, for one
     threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
     assert supervisor.supervise(["ingest", "detect"], Settings(home=tmp_path)) == 0
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= others
 
 
 def test_a_killed_supervisor_leaves_no_orphans(tmp_path: Path) -> None:
