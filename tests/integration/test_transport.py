@@ -142,6 +142,8 @@ async def test_kill_join_and_stop_lose_nothing_and_commit_exactly(
         await asyncio.sleep(1)
         third = workers.start()
         await until(lambda: set(values) <= set(workers.lines()), 90)
+        # The second alone may have done it all before the third had even joined.
+        await until(lambda: "partitions assigned" in workers.log(3), 90)
         for worker in (second, third):
             worker.send_signal(signal.SIGTERM)
         assert [worker.wait(60) for worker in (second, third)] == [0, 0]
