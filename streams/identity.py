@@ -132,6 +132,21 @@ def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
     return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
 
 
+def require_key(settings: Settings) -> None:
+    """Refuse to make up a key where one is only to be looked up with.
+
+    Raises
+    ------
+    ConfigError
+        If the current epoch has no key here.
+    """
+    path = _key_file(settings, settings.pseudonym_epoch)
+    if settings.pseudonym_key is None and not path.exists():
+        raise ConfigError(
+            f"there is no key at {path}: run this where ingest runs, or set VEDETTE_PSEUDONYM_KEY"
+        )
+
+
 def _key_file(settings: Settings, epoch: int) -> Path:
     return settings.home / "keys" / f"pseudonym-{epoch}.key"
 

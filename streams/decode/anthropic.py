@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
-from streams.decode.json_body import try_decode_json
+from streams.decode.json_body import NULL, is_null, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, failure_code, flat_text
@@ -39,7 +39,7 @@ class Request(msgspec.Struct, gc=False):
 
     messages: list[Message]
     model: str | None = None
-    system: msgspec.Raw | None = None
+    system: msgspec.Raw = NULL
     metadata: Metadata | None = None
     temperature: int | float | None = None
     top_p: int | float | None = None
@@ -65,7 +65,7 @@ class Response(msgspec.Struct, gc=False):
     content: msgspec.Raw | UnsetType = UNSET
     model: str | None = None
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
 
 
 class Block(msgspec.Struct, gc=False):
@@ -86,7 +86,7 @@ class Event(msgspec.Struct, gc=False):
     content_block: Block | None = None
     delta: Block | None = None
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
 
 
 class AnthropicDecoder:
@@ -108,7 +108,7 @@ class AnthropicDecoder:
             return None
         limit = self._limits.identity_bytes
         raws = [request.system, *(message.content for message in request.messages)]
-        texts = [flat_text(raw) for raw in raws if raw is not None]
+        texts = [flat_text(raw) for raw in raws if not is_null(raw)]
         params = as_params({name: getattr(request, name) for name in _PARAMS})
         if request.tools:
             params = {**(params or {}), "tools": str(len(request.tools))}
@@ -139,7 +139,7 @@ class AnthropicDecoder:
             if event.message is not None:
                 head = event.message
                 usage = head.usage or usage
-            if event.error is not None:
+            if not is_null(event.error):
                 head.error = event.error
             if event.usage is not None and event.usage.output_tokens is not None:
                 usage.output_tokens = event.usage.output_tokens

@@ -14,7 +14,7 @@ from config.errors import PoisonRecord
 from streams.decode.body import bounded_count
 from streams.decode.envelope import NO_ATTRIBUTES, parse_time_us
 from streams.decode.event import Event
-from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
+from streams.decode.json_body import NULL, check_utf8, decode_json, is_null, refuse_duplicate_keys
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, flat_text
@@ -57,7 +57,6 @@ _NOT_SCANNED = ("not_run", "not_scanned")
 _ANSWERED, _FAILED = 200, 500
 _MICRO = 1_000_000
 _MAX_TIME_S = 1e11
-_NULL = b"null"
 
 
 class Payload(msgspec.Struct, gc=False):
@@ -86,8 +85,8 @@ class Payload(msgspec.Struct, gc=False):
     end_user: Any = None
     requester_ip_address: Any = None
     user_agent: Any = None
-    messages: msgspec.Raw | None = None
-    response: msgspec.Raw | None = None
+    messages: msgspec.Raw = NULL
+    response: msgspec.Raw = NULL
     guardrail_information: Any = None
 
 
@@ -186,7 +185,7 @@ class LiteLlmFormat:
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
-        prompt = None if _is_null(payload.messages) else flat_text(payload.messages or _NULL)
+        prompt = None if is_null(payload.messages) else flat_text(payload.messages)
         return RequestBody(_operation(payload), [RequestRow(prompt=prompt)], params=params)
 
     def _response(self, payload: Payload, *, failed: bool) -> ResponseBody:
@@ -201,8 +200,8 @@ class LiteLlmFormat:
                 setattr(body, name, bounded_count(count))
         return body
 
-    def _answer(self, raw: msgspec.Raw | None) -> ResponseBody:
-        if raw is None or _is_null(raw):
+    def _answer(self, raw: msgspec.Raw) -> ResponseBody:
+        if is_null(raw):
             return ResponseBody([ResponseRow()])
         try:
             body = self._bodies.response(raw)
@@ -268,7 +267,7 @@ def _time_us(value: Any) -> int | None:
         return parse_time_us(value)
     if type(value) not in (int, float) or not 0 <= value < _MAX_TIME_S:
         return None
-    return round(value * _MICRO)
+    return round(float(value) * _MICRO)
 
 
 def _latency_us(payload: Payload) -> str | None:
@@ -297,7 +296,3 @@ def _scalar(value: Any) -> Any:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _is_null(raw: msgspec.Raw | None) -> bool:
-    return raw is None or bytes(raw) == _NULL

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
-from streams.decode.json_body import try_decode_json
+from streams.decode.json_body import NULL, is_null, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.texts import as_params, failure_code, flat_text
 
@@ -31,7 +31,7 @@ class Request(msgspec.Struct, gc=False):
 
     input: msgspec.Raw | UnsetType = UNSET
     model: str | None = None
-    instructions: msgspec.Raw | None = None
+    instructions: msgspec.Raw = NULL
     user: str | None = None
     safety_identifier: str | None = None
     temperature: int | float | None = None
@@ -57,7 +57,7 @@ class Response(msgspec.Struct, gc=False):
     object: str | None = None
     model: str | None = None
     usage: Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = NULL
 
 
 class Event(msgspec.Struct, gc=False):
@@ -86,7 +86,9 @@ class OpenAiResponsesDecoder:
         if request is None or isinstance(request.input, UnsetType) or request.model is None:
             return None
         limit = self._limits.identity_bytes
-        texts = [flat_text(raw) for raw in (request.instructions, request.input) if raw is not None]
+        texts = [
+            flat_text(raw) for raw in (request.instructions, request.input) if not is_null(raw)
+        ]
         params = as_params({name: getattr(request, name) for name in _PARAMS})
         if request.tools:
             params = {**(params or {}), "tools": str(len(request.tools))}

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys, try_decode_json
+from streams.decode.json_body import (
+    NULL,
+    check_utf8,
+    decode_json,
+    is_null,
+    refuse_duplicate_keys,
+    try_decode_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +40,8 @@ class _AnyValue(msgspec.Struct, gc=False):
     boolValue: bool | None = None  # noqa: N815
     intValue: int | str | None = None  # noqa: N815
     doubleValue: float | None = None  # noqa: N815
-    arrayValue: msgspec.Raw | None = None  # noqa: N815
-    kvlistValue: msgspec.Raw | None = None  # noqa: N815
+    arrayValue: msgspec.Raw = NULL  # noqa: N815
+    kvlistValue: msgspec.Raw = NULL  # noqa: N815
 
 
 class _KeyValue(msgspec.Struct, gc=False):
@@ -145,10 +152,10 @@ def _attributes(pairs: list[_KeyValue], depth: int = 0) -> Attributes:
 def _value(value: _AnyValue | None, depth: int) -> Any:
     if value is None or depth > _MAX_DEPTH:
         return None
-    if value.arrayValue is not None:
+    if not is_null(value.arrayValue):
         items = decode_json(_ARRAY, value.arrayValue).values
         return [_value(item, depth + 1) for item in items]
-    if value.kvlistValue is not None:
+    if not is_null(value.kvlistValue):
         return _attributes(decode_json(_KEY_VALUES, value.kvlistValue).values, depth + 1)
     if value.intValue is not None:
         return _integer(value.intValue)

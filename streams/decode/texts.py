@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.decode.json_body import decode_json, try_decode_json
+from streams.decode.json_body import decode_json, is_null, try_decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -73,9 +73,9 @@ def _as_json(members: dict[str, Any]) -> str:
     return msgspec.json.encode(members).decode()
 
 
-def failure_code(error: Body | None, limit: int) -> str | None:
+def failure_code(error: Body, limit: int) -> str | None:
     """Return code or type of an error object; its message may quote the prompt and is not read."""
-    if error is None or bytes(memoryview(error)) == b"null":
+    if is_null(error):
         return None
     failure = try_decode_json(_FAILURE, error)
     text = (failure.code or failure.type) if failure else None

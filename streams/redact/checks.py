@@ -19,6 +19,7 @@ IBAN_LENGTHS = {
 }  # fmt: skip
 _MAX_OCTET = 255
 _SSN_RESERVED = 900
+_DATE_DIGITS = 8
 _PHONE_DIGITS = range(7, 16)
 
 
@@ -100,6 +101,11 @@ def is_ipv6(found: str) -> bool:
         return bool(IPv6Address(found)) and len(found) > 4
     except AddressValueError:
         return False
+
+
+def is_long_phone(found: str) -> bool:
+    """Say whether a number has more digits than a date."""
+    return is_phone(found) and sum(map(str.isdigit, found)) > _DATE_DIGITS
 
 
 def is_phone(found: str) -> bool:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.redact.checks import iban_length, is_card, is_ipv4, is_ipv6, is_phone, is_ssn
+from streams.redact.checks import (
+    iban_length,
+    is_card,
+    is_ipv4,
+    is_ipv6,
+    is_long_phone,
+    is_phone,
+    is_ssn,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +42,6 @@ _PHONES = (
     r"\+\d[\d ().-]{6,18}\d(?:x\d{1,5})?",
     r"\b00\d{1,3}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,4}\b",
     r"\(\d{2,4}\) ?\d{3,4}[ .-]\d{3,4}(?:x\d{1,5})?\b",
-    r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b",
     r"\b\d{3}[.-]\d{3}[.-]\d{4}(?:x\d{1,5})?\b",
 )
 
@@ -71,6 +78,8 @@ KINDS: tuple[Kind, ...] = (
     # personal data by its form alone
     Kind("email", r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b"),
     Kind("phone", "|".join(_PHONES), _if(is_phone)),
+    # shorter ones are dates
+    Kind("phone", r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b", _if(is_long_phone)),
     # a local number is one only by the word beside it
     Kind(
         "phone",
