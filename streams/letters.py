@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import TopicPartition
 
 from config.errors import ConfigError
@@ -157,12 +158,13 @@ async def read_letters(
         If the topic has no dead letters' topic.
     """
     name = dlq(topic.removesuffix(DLQ_SUFFIX))
+    partitions = await _partitions_of(settings, name)
     consumer = AIOKafkaConsumer(
         **aiokafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
-        partitions = await _assign(consumer, name, wanted.since_ms)
+        await _assign(consumer, partitions, wanted.since_ms)
         ends = await consumer.end_offsets(partitions)
         while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
             for batch in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
@@ -183,11 +185,12 @@ async def read_letter(settings: KafkaSettings, identity: str) -> Letter:
         If there is none of that id.
     """
     name, partition, offset = _parsed(identity)
+    place = TopicPartition(name, partition)
+    partitions = await _partitions_of(settings, name)
     consumer = AIOKafkaConsumer(**aiokafka_options(settings), enable_auto_commit=False)
     await consumer.start()
     try:
-        partitions = await _assign(consumer, name, None)
-        place = TopicPartition(name, partition)
+        await _assign(consumer, partitions, None)
         if place in partitions:
             begin = (await consumer.beginning_offsets([place]))[place]
             end = (await consumer.end_offsets([place]))[place]
@@ -209,12 +212,21 @@ def _parsed(identity: str) -> tuple[str, int, int]:
     return name, int(partition), int(offset)
 
 
-async def _assign(
-    consumer: AIOKafkaConsumer, name: str, since_ms: int | None
-) -> list[TopicPartition]:
-    if name not in await consumer.topics():
+async def _partitions_of(settings: KafkaSettings, name: str) -> list[TopicPartition]:
+    admin = AIOKafkaAdminClient(**aiokafka_options(settings))
+    await admin.start()
+    try:
+        (found,) = await admin.describe_topics([name])
+    finally:
+        await admin.close()
+    if found["error_code"]:
         raise ConfigError(f"there is no topic {name}; run `vedette topics apply`")
-    partitions = [TopicPartition(name, n) for n in consumer.partitions_for_topic(name) or ()]
+    return [TopicPartition(name, item["partition"]) for item in found["partitions"]]
+
+
+async def _assign(
+    consumer: AIOKafkaConsumer, partitions: list[TopicPartition], since_ms: int | None
+) -> None:
     consumer.assign(partitions)
     if since_ms is not None:
         found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
@@ -223,7 +235,6 @@ async def _assign(
                 await consumer.seek_to_end(place)
             else:
                 consumer.seek(place, position.offset)
-    return partitions
 
 
 class Replay:
