@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,10 +38,43 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(default=1, ge=1)
 
 
+#: Where a source says who called, see `streams.decode.rules`.
+IdentityRule = Annotated[
+    str,
+    Field(pattern=r"^(?:key|(?:header|attribute|metadata|body):[A-Za-z0-9_.\-]{1,128})$"),
+]
+
+
+class SourceSettings(_Section):
+    """How one source topic is read, where it is not as its format usually is."""
+
+    format: Literal[
+        "auto", "cloudevents", "seldon", "mlserver", "otlp", "litellm", "envoy", "bare"
+    ] = "auto"
+    model: str | None = Field(
+        default=None, description="the model, where neither envelope nor body names it"
+    )
+    client: tuple[IdentityRule, ...] = ()
+    tenant: tuple[IdentityRule, ...] = ()
+    key: tuple[IdentityRule, ...] = ()
+    network: tuple[IdentityRule, ...] = ()
+    trusted_hops: int = Field(
+        default=0, ge=0, le=16, description="own proxies that append to x-forwarded-for"
+    )
+    anonymous: Literal["auto", "keep", "refuse"] = Field(
+        default="auto", description="what to do with events that do not say who called"
+    )
+    join: Literal["partition", "shared"] = Field(
+        default="partition",
+        description="shared: the two halves lie in several partitions or topics",
+    )
+
+
 class IngestSettings(_Section):
     """What is read from producers and within which bounds."""
 
     topics: tuple[str, ...] = ("vedette.events.v1", "vedette.responses.v1")
+    sources: dict[str, SourceSettings] = Field(default={}, description="by topic")
     max_record_bytes: int = Field(default=4 << 20, ge=1024)
     max_tensor_elements: int = Field(default=1 << 22, ge=1)
     max_text_bytes: int = Field(default=256 << 10, ge=256)
@@ -55,6 +88,33 @@ class IngestSettings(_Section):
     frame_rows: int = Field(default=512, ge=1, le=8192)
     frame_bytes: int = Field(default=512 << 10, ge=4096)
     snapshot_interval_s: float = Field(default=2.0, gt=0)
+    redact: Literal["mask", "drop", "off"] = Field(
+        default="mask",
+        description="personal data and secrets in texts: masked, no text kept at all, or left",
+    )
+    text_tenants: tuple[str, ...] = Field(
+        default=(), description="tenants whose texts are kept, masked, where redact is drop"
+    )
+
+
+class IntakeSettings(_Section):
+    """The HTTP server that takes events of loggers that cannot speak Kafka."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8088, ge=0, le=65535)
+    topic: str = "vedette.events.v1"
+    token: SecretStr | None = Field(
+        default=None, description="bearer token, or password of basic authentication"
+    )
+    certificate: Path | None = Field(default=None, description="PEM, with its chain")
+    certificate_key: Path | None = None
+    max_body_bytes: int = Field(default=4 << 20, ge=1024)
+    max_waiting_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="bodies that may wait for Kafka together"
+    )
+    max_waiting_requests: int = Field(default=1024, ge=1)
+    acknowledge_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=10.0, gt=0)
 
 
 class ServeSettings(_Section):
@@ -142,9 +202,11 @@ class Settings(BaseSettings):
     profiles_dir: Path | None = None
     audit_db: Path | None = None
     pseudonym_key: SecretStr | None = None
+    pseudonym_epoch: int = Field(default=1, ge=1, le=9999)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     kafka: KafkaSettings = KafkaSettings()
     ingest: IngestSettings = IngestSettings()
+    intake: IntakeSettings = IntakeSettings()
     serve: ServeSettings = ServeSettings()
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()

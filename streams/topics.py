@@ -11,6 +11,8 @@ from typing import Literal
 EVENTS = "vedette.events.v1"
 REQUESTS = "vedette.requests.v1"
 RESPONSES = "vedette.responses.v1"
+#: Halves of calls whose other half lies in another partition or topic, on their way to it.
+HALVES = "vedette.halves.v1"
 INTERACTIONS = "vedette.interactions.v1"
 FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
@@ -52,6 +54,7 @@ _WITH_DLQ = (
     TopicSpec(EVENTS, 3 * DAY_MS),
     TopicSpec(REQUESTS, DAY_MS),
     TopicSpec(RESPONSES, DAY_MS),
+    TopicSpec(HALVES, DAY_MS),
     TopicSpec(INTERACTIONS, 3 * DAY_MS),
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),

@@ -39,7 +39,7 @@ def test_commands_that_are_named_exist(page: str) -> None:
     app = build_app()
     for command, second in named:
         assert command in names
-        if command in {"broker", "topics", "models", "alerts", "audit", "config"} and second:
+        if command in {"broker", "topics", "models", "alerts", "audit", "config", "dlq"} and second:
             assert second in list(app[command])
 
 
