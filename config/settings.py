@@ -126,6 +126,19 @@ class IndexSettings(_Section):
 
     store: Literal["sqlite"] = "sqlite"
     batch_documents: int = Field(default=2000, ge=1)
+    log_name: str = Field(
+        default="vedette",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
+        description="first part of the names of the logs, and name of their key",
+    )
+    checkpoint_key: Path | None = Field(
+        default=None, description="private key (PEM, Ed25519) that signs checkpoints"
+    )
+    checkpoint_records: int = Field(default=10_000, ge=1)
+    checkpoint_interval_s: float = Field(default=60.0, gt=0)
+    checkpoint_file: Path | None = Field(
+        default=None, description="checkpoints are appended to it; best on another machine"
+    )
 
 
 class Settings(BaseSettings):
@@ -169,6 +182,11 @@ class Settings(BaseSettings):
     def audit_database(self) -> Path:
         """SQLite file of the audit trail."""
         return self.audit_db or self.home / "audit.sqlite"
+
+    @property
+    def checkpoint_key(self) -> Path:
+        """Private key of the checkpoints; the public one lies beside it, as ``.pub``."""
+        return self.index.checkpoint_key or self.home / "keys" / "audit.key"
 
 
 def load_settings() -> Settings:

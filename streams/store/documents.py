@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from streams.respond.times import event_time, microseconds
 from streams.store import ecs
-from streams.store.sqlite import Row
+from streams.store.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,8 @@ _NOT_SCANNED = ("not-scanned",)
 #: 00-<32 hex>-<16 hex>-<2 hex>, W3C trace context level 1
 _TRACEPARENT_CHARS = 55
 
-_encoder = msgspec.json.Encoder()
+#: Sorted keys: the one form of a document that its hash is taken of, wherever it was stored.
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
 def audit_rows(frame: pa.RecordBatch) -> list[Row]:
