@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from streams.ledger.merkle import Edge
+from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import Checkpoint
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class LogState(NamedTuple):
     stack: tuple[bytes, ...]
     closed: int
     blocks: tuple[bytes, ...]
+
+
+def closed_at(state: LogState, closed: int) -> LogState:
+    """Return the same state, of which a checkpoint covers ``closed`` records."""
+    open_blocks = state.size // BLOCK - closed // BLOCK
+    blocks = state.blocks[len(state.blocks) - open_blocks :] if open_blocks > 0 else ()
+    return state._replace(closed=closed, blocks=blocks)
 
 
 def genesis(origin: str) -> bytes:

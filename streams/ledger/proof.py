@@ -50,7 +50,13 @@ def kept_roots(
     leaves
         Gives the leaf hashes of the records ``[first, end)``.
     """
-    blocks = [bytes.fromhex(block) for segment in segments for block in segment.blocks]
+    # Two segments may overlap: one that was signed before a crash, and its successor.
+    numbered = {
+        segment.first // BLOCK + number: bytes.fromhex(block)
+        for segment in segments
+        for number, block in enumerate(segment.blocks)
+    }
+    blocks = [numbered[number] for number in sorted(numbered)]
 
     def root(first: int, end: int) -> bytes:
         if first % BLOCK or end - first < BLOCK:

@@ -148,7 +148,7 @@ class _Check:
                     "the checkpoint was signed for another log or size",
                 )
                 continue
-            if segment.first != end:
+            if segment.first > end:
                 self._fault(
                     "checkpoint",
                     end,
@@ -156,7 +156,7 @@ class _Check:
                     None,
                     f"the checkpoint between {end} and {segment.first} is missing",
                 )
-            end = segment.size
+            end = max(end, segment.size)
             found.append(_Boundary(checkpoint, segment))
         self._checkpoints = len(found)
         self._signed = max((item.checkpoint.size for item in found), default=0)

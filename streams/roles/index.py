@@ -21,6 +21,7 @@ from streams.producer import Producer
 from streams.respond.alerts import Alert
 from streams.roles.background import Background
 from streams.store.documents import alert_row, audit_rows
+from streams.store.ecs import NAMESPACE
 from streams.store.sink import SqliteSink
 from streams.topics import ALERTS, AUDIT
 
@@ -51,7 +52,8 @@ class IndexRole:
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
         self._publisher = Publisher(self._producer, settings.index.checkpoint_file)
-        self._sink = make_sink(settings, self._publish)
+        self._sink = make_sink(settings, self._publish, self._dead_letters)
+        self._namespace = settings.elastic.namespace
         # One thread builds documents, in the order of the chunks, while another commits.
         self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
@@ -96,7 +98,11 @@ class IndexRole:
     async def _index(self, chunk: Chunk) -> None:
         try:
             loop = asyncio.get_running_loop()
-            rows, bad = await loop.run_in_executor(self._builder, build_rows, chunk.records)
+            first = self._sink.first_offset(chunk.source)
+            records = [record for record in chunk.records if record.offset >= first]
+            rows, bad = await loop.run_in_executor(
+                self._builder, build_rows, records, self._namespace
+            )
             stored = asyncio.ensure_future(self._sink.store(chunk, rows))
             try:
                 letters = [await self._dead_letters.send(*item, self.name) for item in bad]
@@ -111,35 +117,41 @@ class IndexRole:
         self._publishing.spawn(self._publisher.publish(segments), name="publish checkpoints")
 
 
-def make_sink(settings: Settings, on_segments: OnSegments) -> Sink:
+def make_sink(settings: Settings, on_segments: OnSegments, dead_letters: DeadLetters) -> Sink:
     """Return the store that the settings name."""
     signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
+    if settings.index.store == "elasticsearch":
+        from streams.elastic.sink import ElasticSink  # noqa: PLC0415 - not needed for SQLite
+
+        return ElasticSink(settings, signer, on_segments, dead_letters)
     return SqliteSink(settings, signer, on_segments)
 
 
-def build_rows(records: Sequence[Record]) -> tuple[list[Row], list[tuple[Record, PoisonRecord]]]:
+def build_rows(
+    records: Sequence[Record], namespace: str = NAMESPACE
+) -> tuple[list[Row], list[tuple[Record, PoisonRecord]]]:
     """Turn records of the audit or the alerts topic into rows; bad ones come back apart."""
     rows: list[Row] = []
     bad: list[tuple[Record, PoisonRecord]] = []
     for record in records:
         try:
-            rows.extend(_rows(record))
+            rows.extend(_rows(record, namespace))
         except PoisonRecord as error:
             bad.append((record, error))
     return rows, bad
 
 
-def _rows(record: Record) -> list[Row]:
+def _rows(record: Record, namespace: str) -> list[Row]:
     if record.topic == AUDIT:
-        return audit_rows(decode_frame(record.value, AUDIT_SCHEMA))
-    return [_alert_row(record.value)]
+        return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
+    return [_alert_row(record.value, namespace)]
 
 
-def _alert_row(value: bytes | None) -> Row:
+def _alert_row(value: bytes | None, namespace: str) -> Row:
     if value is None:
         raise PoisonRecord("null_value", "an alert needs a value")
     try:
-        return alert_row(_alerts.decode(value))
+        return alert_row(_alerts.decode(value), namespace)
     except (msgspec.DecodeError, ValueError):
         raise PoisonRecord("bad_alert", "the value does not follow alert.v1") from None
 

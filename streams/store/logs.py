@@ -15,6 +15,7 @@ import msgspec
 from streams.ledger.log import Log, LogState, Segment, new_origin
 from streams.ledger.merkle import HASH_BYTES, leaf_hash
 from streams.respond.times import iso
+from streams.store.row import STORED_FIELDS
 
 if TYPE_CHECKING:
     import sqlite3
@@ -225,7 +226,7 @@ def _placed(held: _Open, rows: Sequence[Row]) -> list[tuple[object, ...]]:
     leaves = [leaf_hash(row.body) for row in rows]
     links = held.log.append(leaves)
     return [
-        (*row, key, first + number, leaf, link)
+        (*row[:STORED_FIELDS], key, first + number, leaf, link)
         for number, (row, leaf, link) in enumerate(zip(rows, leaves, links, strict=True))
     ]
 

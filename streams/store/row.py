@@ -9,7 +9,11 @@ Source = tuple[str, int]
 
 
 class Row(NamedTuple):
-    """One document as it is inserted; ``body`` is the exact ECS JSON, ``ts`` in microseconds."""
+    """One document as it is inserted; ``body`` is the exact ECS JSON, ``ts`` in microseconds.
+
+    ``origin`` and ``order`` tell replays: of one origin, a row whose order is not above that of
+    an earlier one has come before. Without an origin only the id tells.
+    """
 
     event_id: str
     ts: int
@@ -19,3 +23,9 @@ class Row(NamedTuple):
     rule_id: str | None
     tenant: str | None
     body: bytes
+    origin: str = ""
+    order: int = -1
+
+
+#: How many fields of a row the database has columns for.
+STORED_FIELDS = 8

@@ -38,6 +38,9 @@ class Sink(Protocol):
     async def assigned(self, partitions: set[Partition]) -> None:
         """Get ready for the logs of these partitions."""
 
+    def first_offset(self, source: Partition) -> int:
+        """Return the offset before which everything of a partition is stored."""
+
     async def store(self, chunk: Chunk, rows: Sequence[Row]) -> None:
         """Return when every row of the chunk is durable, however long that takes."""
 
@@ -87,6 +90,10 @@ class SqliteSink:
 
     async def release(self, partitions: set[Partition]) -> None:
         """Do nothing: what is stored is durable."""
+
+    def first_offset(self, source: Partition) -> int:  # noqa: ARG002 - ids tell replays here
+        """Return 0: the database knows a replay by its ids."""
+        return 0
 
     async def store(self, chunk: Chunk, rows: Sequence[Row]) -> None:
         """Commit rows, waiting as long as it takes for a disk that is full or locked."""

@@ -139,7 +139,7 @@ def test_documents_older_than_the_logs_are_chained_at_the_start(path):
     connection.executemany(
         "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        [row(number) for number in range(70)],
+        [row(number)[:8] for number in range(70)],
     )
     connection.execute("PRAGMA application_id = 1986294885")
     connection.close()
