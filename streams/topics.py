@@ -18,6 +18,7 @@ FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
+CHECKPOINTS = "vedette.checkpoints.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -65,4 +66,5 @@ TOPICS: tuple[TopicSpec, ...] = (
     *_WITH_DLQ,
     *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
     TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
+    TopicSpec(CHECKPOINTS, -1, partitions=1),
 )

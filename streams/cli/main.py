@@ -53,6 +53,7 @@ COMMANDS: tuple[tuple[str, str, cyclopts.Group, str], ...] = (
     ("dlq", "streams.cli.dlq:app", _OPERATE, "Look at dead letters and replay them."),
     ("producers", "streams.cli.producers:producers", _OPERATE, "Show how to connect a producer."),
     ("pseudonym", "streams.cli.pseudonym:pseudonym", _OPERATE, "Find a known identity."),
+    ("elastic", "streams.cli.elastic:app", _OPERATE, "Set Elasticsearch up for the audit trail."),
     ("config", "streams.cli.config:app", _OPERATE, "Show the effective configuration."),
     ("health", "streams.cli.health:health", _OPERATE, "Tell whether a role is alive."),
     ("bench", "streams.cli.bench:app", _OPERATE, "Measure speed and detection quality."),
