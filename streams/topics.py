@@ -16,6 +16,7 @@ FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
+FEEDBACK = "vedette.feedback.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -56,6 +57,7 @@ _WITH_DLQ = (
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
     TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+    TopicSpec(FEEDBACK, 365 * DAY_MS, partitions=1),
 )
 
 TOPICS: tuple[TopicSpec, ...] = (

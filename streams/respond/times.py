@@ -40,3 +40,19 @@ def iso(time: datetime) -> str:
 def microseconds(time: datetime) -> int:
     """Return microseconds since the epoch."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def iso_us(time_us: int) -> str:
+    """Write microseconds since the epoch in the same form.
+
+    Examples
+    --------
+    >>> iso_us(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    return iso(from_us(time_us))
+
+
+def from_us(time_us: int) -> datetime:
+    """Return the UTC time of microseconds since the epoch."""
+    return _EPOCH + timedelta(microseconds=time_us)
