@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -21,7 +22,6 @@ from streams.respond.times import event_time, microseconds
 from streams.respond.verdicts import VerdictBook
 from streams.rules.load import BUILT_IN, load_rules
 from tests.unit.respond.samples import RULES, finding
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streams.respond.alerts import Alert
