@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from streams.metrics.catalogue import (
     DECISIONS,
@@ -20,7 +21,15 @@ from streams.metrics.catalogue import (
 )
 from streams.respond.alerts import incident_alert, interactions_of
 from streams.respond.decisions import TELLING, news
-from streams.respond.incident import MAX_SAMPLES, Incident, Key, Moment, Told, incident_id
+from streams.respond.incident import (
+    MAX_SAMPLES,
+    Incident,
+    Key,
+    Moment,
+    Reason,
+    Told,
+    incident_id,
+)
 from streams.respond.risk import raised
 from streams.respond.seen import Seen
 from streams.respond.severity import RANK
@@ -32,10 +41,12 @@ from streams.rules.match import bounded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from prometheus_client import Counter
+
     from config.respond import AssetValue, RespondSettings
     from detectors.finding import Finding, Severity
     from streams.respond.alerts import Alert
-    from streams.respond.incident import Reason, Scope
+    from streams.respond.incident import Scope
     from streams.rules.load import RuleSet
     from streams.rules.model import Rule
 
@@ -43,6 +54,15 @@ if TYPE_CHECKING:
 REMEMBERED_FINDINGS = 100_000
 #: Ended incidents whose return is recognised as repetition.
 REMEMBERED_INCIDENTS = 50_000
+
+
+#: Bound once: looking a series up costs more than counting.
+_DECIDED = {reason: DECISIONS.labels(reason) for reason in get_args(Reason)}
+
+
+@lru_cache(maxsize=1024)
+def _taken_by(rule: str, mode: str) -> Counter:
+    return RULE_FINDINGS.labels(rule, mode)
 
 
 class Cause(NamedTuple):
@@ -75,7 +95,7 @@ class Incidents:
     def take(self, finding: Finding, rules: RuleSet) -> list[Alert]:
         """Take one finding and return the alerts that it is worth, mostly none or one."""
         if not self.seen.add(finding.id):
-            DECISIONS.labels("duplicate").inc()
+            _DECIDED["duplicate"].inc()
             return []
         time_us = microseconds(event_time(finding.time))
         self.watermark_us = max(self.watermark_us, time_us)
@@ -128,14 +148,14 @@ class Incidents:
     def _observe(
         self, rule: Rule, finding: Finding, time_us: int, rules: RuleSet, *, shadow: bool
     ) -> list[Alert]:
-        RULE_FINDINGS.labels(rule.id, rule.mode).inc()
+        _taken_by(rule.id, rule.mode).inc()
         asset = self._settings.assets.get(finding.model, "normal")
         severity = raised(bounded(rule, finding.severity), asset)
         incident = self._incident(rule, finding, time_us, severity, shadow=shadow)
         alerts = self._make_room(rules)
         self._add(incident, finding, time_us, severity)
         reason = self._gated(news(incident, rule.updates, time_us), incident, rules, time_us)
-        DECISIONS.labels(reason).inc()
+        _DECIDED[reason].inc()
         if reason in TELLING:
             alerts.append(self._tell(incident, rule, reason, finding, asset, time_us))
         return alerts
@@ -308,9 +328,9 @@ class Incidents:
             self.ended.popitem(last=False)
         self._show()
         if incident.told is None or reason == "false_positive":
-            DECISIONS.labels("no_news" if incident.told is None else reason).inc()
+            _DECIDED["no_news" if incident.told is None else reason].inc()
             return []
-        DECISIONS.labels(reason).inc()
+        _DECIDED[reason].inc()
         asset = self._settings.assets.get(key.model, "normal")
         return [self._tell(incident, rule, reason, None, asset, incident.last_us)]
 

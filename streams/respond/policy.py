@@ -7,8 +7,8 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from streams.respond.actions import STRENGTH, Action, milder
-from streams.respond.times import event_time, iso
+from streams.respond.actions import Action, milder
+from streams.respond.times import event_time, iso, microseconds
 from streams.respond.verdicts import Verdict
 
 if TYPE_CHECKING:
@@ -80,10 +80,15 @@ class VerdictPolicy:
             return []
         if finding.tenant in self._allowed_tenants:
             return []
+        least = action_for(finding, rule.response)
+        if least is None:
+            return []
+        time_us = microseconds(event_time(finding.time))
         found = (
             book.judge(verdict)
             for client in finding.subject.ids
-            if client not in self._allowed
+            if not book.settled(client, least, time_us)
+            and client not in self._allowed
             and (verdict := self._verdict(finding, rule, client, book)) is not None
         )
         return [verdict for verdict in found if verdict is not None]
@@ -95,7 +100,7 @@ class VerdictPolicy:
         settings = self._settings
         offence = min(settings.verdict_offences, book.offence(client, iso(time)))
         action = action_for(finding, rule.response, offence)
-        if action is None or _says_as_much(book.held(client), action, iso(time)):
+        if action is None:
             return None
         delay_s = self._chance(f"{finding.id}\0{client}") * settings.verdict_delay_s
         lasts_s = settings.verdict_ttl_s * 2 ** (offence - 1)
@@ -113,13 +118,6 @@ class VerdictPolicy:
             shadow=settings.verdict_shadow,
             offence=offence,
         )
-
-
-def _says_as_much(held: Verdict | None, action: Action, time: str) -> bool:
-    """Tell quickly, for a flood of findings, that a stronger verdict or a person's word holds."""
-    if held is None or held.until <= time:
-        return False
-    return held.by == "human" or STRENGTH[held.action] > STRENGTH[action]
 
 
 def secret_chance(pseudonym: Callable[[str, str], str]) -> Callable[[str], float]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
 from detectors.finding import Severity
 from streams.respond.actions import STRENGTH, Action
-from streams.respond.times import event_time, iso
+from streams.respond.times import event_time, iso, microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A verdict of equal strength is published again when it adds this share of its own length.
 _WORTH_PROLONGING = 0.25
+#: The strength of a person's word.
+_ABOVE_ALL = 99
 #: Clients whose ended verdicts are remembered, to know who offends again.
 _MAX_OFFENDERS = 200_000
 
@@ -65,6 +67,7 @@ class VerdictBook:
         self._capacity = capacity
         self._latest = ""
         self._ends: list[tuple[str, str]] = []
+        self._settled: dict[str, _Settled] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -76,9 +79,22 @@ class VerdictBook:
     def load(self, client: str, verdict: Verdict | None) -> None:
         """Take over what the topic holds for a client."""
         if verdict is None:
-            self._held.pop(client, None)
+            self.forget(client)
         else:
             self._keep(verdict)
+
+    def settled(self, client: str, action: Action, time_us: int) -> bool:
+        """Tell quickly whether a finding at ``time_us`` that deserves ``action`` changes nothing.
+
+        A flood asks this for each of its findings.
+        """
+        held = self._settled.get(client)
+        if held is None or time_us >= held.until_us:
+            return False
+        strength = STRENGTH[action]
+        if held.strength != strength:
+            return held.strength > strength
+        return time_us < held.prolonged_us
 
     def offence(self, client: str, time: str) -> int:
         """Return which offence of the client a finding at ``time`` is, 1 for the first."""
@@ -110,6 +126,7 @@ class VerdictBook:
 
     def forget(self, client: str) -> bool:
         """Forget a client's verdict; true if there was one."""
+        self._settled.pop(client, None)
         return self._held.pop(client, None) is not None
 
     def expire(self, now: datetime) -> Iterator[str]:
@@ -120,7 +137,7 @@ class VerdictBook:
             _, client = heapq.heappop(self._ends)
             held = self._held.get(client)
             if held is not None and held.until <= self._latest:
-                del self._held[client]
+                self.forget(client)
                 self._remember(held)
                 yield client
 
@@ -135,9 +152,28 @@ class VerdictBook:
     def _keep(self, verdict: Verdict) -> None:
         self._held[verdict.client] = verdict
         self._held.move_to_end(verdict.client)
+        self._settled[verdict.client] = _settled(verdict)
         heapq.heappush(self._ends, (verdict.until, verdict.client))
         if len(self._held) > self._capacity:
-            self._held.popitem(last=False)
+            client, _ = self._held.popitem(last=False)
+            self._settled.pop(client, None)
+
+
+class _Settled(NamedTuple):
+    """What holds, in numbers: until when, and from when on prolonging it is worth a record."""
+
+    strength: int
+    prolonged_us: int
+    until_us: int
+
+
+def _settled(verdict: Verdict) -> _Settled:
+    since_us = microseconds(event_time(verdict.since))
+    until_us = microseconds(event_time(verdict.until))
+    if verdict.by == "human":
+        return _Settled(_ABOVE_ALL, until_us, until_us)
+    prolonged_us = since_us + int((until_us - since_us) * _WORTH_PROLONGING)
+    return _Settled(STRENGTH[verdict.action], prolonged_us, until_us)
 
 
 def _worth_prolonging(held: Verdict, verdict: Verdict) -> bool:
