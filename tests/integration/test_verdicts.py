@@ -19,7 +19,7 @@ from streams.verdicts.server import VerdictServer
 from tests.integration.killing import produce, role_process
 from tests.unit.respond.samples import finding
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 
 @contextlib.asynccontextmanager
@@ -66,6 +66,8 @@ async def test_a_finding_blocks_within_a_second_and_one_command_lifts_it(broker,
         "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
         "VEDETTE_RESPOND__VERDICT_SHADOW": "false",
         "VEDETTE_RESPOND__VERDICT_DELAY_S": "0",
+        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
+        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
         "VEDETTE_METRICS__ENABLED": "false",
     }
     async with serving(broker, tmp_path) as server, aiohttp.ClientSession() as http:
