@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from streams.kafka import aiokafka_options
 from streams.metrics.catalogue import VERDICT_ENTRIES
-from streams.respond.verdicts import Verdict
 from streams.topics import VERDICTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from config.settings import KafkaSettings
     from streams.verdicts.table import VerdictTable
@@ -29,8 +28,6 @@ POLL_MS = 200
 WARM_POLL_RECORDS = 20_000
 FETCH_MAX_BYTES = 16 << 20
 RECONNECT_S = 1.0
-
-_decoder = msgspec.json.Decoder(Verdict)
 
 
 class Follower:
@@ -94,10 +91,11 @@ class Follower:
             partitions = consumer.assignment()
             ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
-            while not self.warm.is_set():
-                await self._poll(consumer)
-                if all([await consumer.position(tp) >= end for tp, end in ends.items()]):
-                    self._become_warm()
+            with _uncollected():
+                while not self.warm.is_set():
+                    await self._poll(consumer)
+                    if all([await consumer.position(tp) >= end for tp, end in ends.items()]):
+                        self._become_warm()
             while True:
                 await self._poll(consumer)
                 # Positions come from the broker's answers; an empty poll says nothing.
@@ -109,26 +107,31 @@ class Follower:
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=WARM_POLL_RECORDS)
+        take, warm = self._table.take, self.warm.is_set()
         for records in batches.values():
             for record in records:
-                self._take(record.key, record.value)
+                if record.key is not None and take(record.key, record.value) and warm:
+                    self._on_change(record.key.decode(errors="replace"))
         VERDICT_ENTRIES.set(len(self._table))
         self.heard_s = time.monotonic()
 
-    def _take(self, key: bytes | None, value: bytes | None) -> None:
-        if key is None:
-            return
-        try:
-            verdict = None if value is None else _decoder.decode(value)
-        except msgspec.DecodeError:
-            return
-        self._table.take(key, verdict)
-        if self.warm.is_set():
-            self._on_change(key.decode(errors="replace"))
-
     def _become_warm(self) -> None:
-        # A million entries live long: the collector need not look at them again and again.
-        gc.collect()
-        gc.freeze()
         self.warm.set()
         log.info("verdicts loaded", clients=len(self._table))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold the garbage collector back while a million long-lived entries are made.
+
+    It would walk them again and again and find nothing; afterwards they are frozen.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+        gc.collect()
+        gc.freeze()

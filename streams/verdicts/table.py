@@ -4,12 +4,10 @@ A gateway in Python holds one of these and keeps it current with `streams.verdic
 
 Examples
 --------
->>> from streams.respond.verdicts import Verdict
 >>> table = VerdictTable()
->>> table.take(b"u1_a", Verdict(
-...     client="u1_a", action="block", since="2026-01-01T00:00:00.000000Z",
-...     until="2026-01-01T01:00:00.000000Z", reason="extraction", severity="critical",
-...     finding="f", model="m", tenant=None, shadow=False))
+>>> table.take(b"u1_a", b'''{"action": "block", "since": "2026-01-01T00:00:00.000000Z",
+...     "until": "2026-01-01T01:00:00.000000Z", "reason": "extraction", "shadow": false}''')
+True
 >>> table.ask("u1_a", "2026-01-01T00:30:00.000000Z").action
 'block'
 >>> table.ask("u1_a", "2026-01-01T01:30:00.000000Z").action
@@ -26,8 +24,6 @@ from streams.respond.actions import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from streams.respond.verdicts import Verdict
 
 Source = Literal["verdict", "none", "not_yet", "expired", "stale"]
 
@@ -46,18 +42,26 @@ class Answer(NamedTuple):
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
+    """What the table needs of a verdict; decoded from the record itself, without a copy."""
+
     action: Action
     shadow: bool
-    effective: str
+    since: str
     until: str
     reason: str
-    tenant: str | None
-    by: str
+    effective: str = ""
+    tenant: str | None = None
+
+    @property
+    def begins(self) -> str:
+        """When it begins; older verdicts have no word for that."""
+        return self.effective or self.since
+
+
+_decoder = msgspec.json.Decoder(_Entry)
 
 
 _NONE = Answer("allow", shadow=False, until="", reason="", source="none")
-#: Words that repeat a million times are kept once.
-_MAX_WORDS = 10_000
 
 
 class VerdictTable:
@@ -72,30 +76,25 @@ class VerdictTable:
     def __init__(self, max_entries: int = 4_000_000) -> None:
         self._entries: dict[str, _Entry] = {}
         self._max_entries = max_entries
-        self._words: dict[str, str] = {}
         self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def take(self, key: bytes, verdict: Verdict | None) -> None:
-        """Take over one record of the topic; None is a tombstone."""
+    def take(self, key: bytes, value: bytes | None) -> bool:
+        """Take over one record of the topic, a tombstone if it has no value; false if it is none."""
         client = key.decode(errors="replace")
-        if verdict is None:
+        if value is None:
             self._entries.pop(client, None)
-            return
-        self._entries[client] = _Entry(
-            verdict.action,
-            verdict.shadow,
-            verdict.effective or verdict.since,
-            verdict.until,
-            self._word(verdict.reason),
-            None if verdict.tenant is None else self._word(verdict.tenant),
-            verdict.by,
-        )
+            return True
+        try:
+            self._entries[client] = _decoder.decode(value)
+        except msgspec.DecodeError:
+            return False
         if len(self._entries) > self._max_entries:
             del self._entries[next(iter(self._entries))]
             self.dropped += 1
+        return True
 
     def ask(self, client: str, now: str) -> Answer:
         """Return what to do with a client at a time, ISO 8601 in UTC with microseconds."""
@@ -105,7 +104,7 @@ class VerdictTable:
         # Times of one form compare as text.
         if entry.until <= now:
             return Answer("allow", shadow=False, until="", reason="", source="expired")
-        if entry.effective > now:
+        if entry.begins > now:
             return Answer("allow", shadow=False, until="", reason="", source="not_yet")
         return Answer(entry.action, entry.shadow, entry.until, entry.reason, "verdict")
 
@@ -117,10 +116,5 @@ class VerdictTable:
     def holding(self, action: Action, now: str) -> Iterator[str]:
         """Yield the clients for which an action holds and is no shadow."""
         for client, entry in self._entries.items():
-            if entry.action == action and not entry.shadow and entry.effective <= now < entry.until:
+            if entry.action == action and not entry.shadow and entry.begins <= now < entry.until:
                 yield client
-
-    def _word(self, text: str) -> str:
-        if len(self._words) >= _MAX_WORDS:
-            self._words.clear()
-        return self._words.setdefault(text, text)

@@ -40,7 +40,7 @@ def verdict(client=MALLORY, **changes):
 def filled(*verdicts):
     table = VerdictTable()
     for item in verdicts or (verdict(),):
-        table.take(item.client.encode(), item)
+        assert table.take(item.client.encode(), msgspec.json.encode(item))
     return table
 
 
@@ -68,6 +68,13 @@ def test_a_tombstone_forgets():
     assert len(table) == 0
 
 
+@pytest.mark.parametrize("value", [b"", b"{}", b"[", b"\xff", b'{"action": "shoot"}'])
+def test_what_is_no_verdict_changes_nothing(value):
+    table = filled()
+    assert not table.take(MALLORY.encode(), value)
+    assert table.ask(MALLORY, "2026-11-22T10:30:00.000000Z").action == "block"
+
+
 def test_old_verdicts_without_a_beginning_hold_from_since():
     table = filled(verdict(effective=""))
     assert table.ask(MALLORY, "2026-11-22T10:00:01.000000Z").action == "block"
@@ -76,7 +83,7 @@ def test_old_verdicts_without_a_beginning_hold_from_since():
 def test_the_table_is_bounded_and_says_what_it_dropped():
     table = VerdictTable(max_entries=1000)
     for number in range(1500):
-        table.take(f"u{number}".encode(), verdict(f"u{number}"))
+        table.take(f"u{number}".encode(), msgspec.json.encode(verdict(f"u{number}")))
     assert (len(table), table.dropped) == (1000, 500)
 
 
