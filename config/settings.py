@@ -11,16 +11,36 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
+from config.respond import (
+    MetricsSettings,
+    RespondSettings,
+    VerdictsSettings,
+    WatchSettings,
+    WebhookSettings,
+)
+from config.section import Section as _Section
+
+__all__ = [
+    "ENV_PREFIX",
+    "DetectSettings",
+    "IndexSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "MetricsSettings",
+    "RespondSettings",
+    "ServeSettings",
+    "Settings",
+    "VerdictsSettings",
+    "WatchSettings",
+    "WebhookSettings",
+    "load_settings",
+]
 
 ENV_PREFIX = "VEDETTE_"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(_Section):
@@ -148,40 +168,6 @@ class DetectSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class WebhookSettings(_Section):
-    """One outbound Standard Webhooks endpoint."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    url: SecretStr
-    secret: SecretStr
-    timeout_s: float = Field(default=15.0, gt=0, le=30)
-    allow_private: bool = Field(
-        default=False,
-        description="permit http and loopback or private addresses (tests, in-cluster)",
-    )
-
-
-class RespondSettings(_Section):
-    """Alerts, webhooks and verdicts."""
-
-    webhooks: tuple[WebhookSettings, ...] = ()
-    verdict_ttl_s: float = Field(default=3600.0, gt=0)
-    verdict_shadow: bool = Field(
-        default=True, description="gateways log verdicts instead of acting on them"
-    )
-    retry_schedule_s: tuple[float, ...] = (
-        5,
-        300,
-        1800,
-        7200,
-        18_000,
-        36_000,
-        50_400,
-        72_000,
-        86_400,
-    )
-
-
 class IndexSettings(_Section):
     """Where the audit trail goes."""
 
@@ -271,6 +257,9 @@ class Settings(BaseSettings):
     index: IndexSettings = IndexSettings()
     elastic: ElasticSettings = ElasticSettings()
     kibana: KibanaSettings = KibanaSettings()
+    verdicts: VerdictsSettings = VerdictsSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
 
     @property
     def state(self) -> str:

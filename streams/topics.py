@@ -19,6 +19,7 @@ AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
 CHECKPOINTS = "vedette.checkpoints.v1"
+FEEDBACK = "vedette.feedback.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -60,6 +61,7 @@ _WITH_DLQ = (
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
     TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+    TopicSpec(FEEDBACK, 365 * DAY_MS, partitions=1),
 )
 
 TOPICS: tuple[TopicSpec, ...] = (

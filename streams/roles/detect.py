@@ -25,6 +25,7 @@ from streams.detect.backlog import Backlog
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
 from streams.frames import FRAME_CONTENT_TYPE, decode_frame, encode_frame
+from streams.metrics.catalogue import FINDINGS as FINDINGS_FOUND
 from streams.producer import Producer
 from streams.roles.background import Background
 from streams.state import SnapshotStore
@@ -196,6 +197,7 @@ class DetectRole:
             )
 
     async def _send_finding(self, finding: Finding) -> asyncio.Future[object]:
+        FINDINGS_FOUND.labels(finding.detector, finding.severity).inc()
         return await self._producer.send(
             FINDINGS,
             msgspec.json.encode(finding),
