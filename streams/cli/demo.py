@@ -40,8 +40,10 @@ def demo(
 
     from streams.demo.show import show
     from streams.demo.view import last_act_lines, result_table, summary
+    from streams.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    configure_logs("warning")
     console = Console(highlight=False)
     report = show(home=home, seconds=seconds, seed=seed, keep=keep, console=console)
     if json is not None:

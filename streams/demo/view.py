@@ -23,6 +23,7 @@ REFRESH_S = 0.25
 #: Without a terminal, a line on how things go is printed so often.
 LINE_EVERY_S = 5.0
 SHOWN_ALERTS = 8
+AT_ONCE_S = 0.1
 
 
 async def watch(play: Play, console: Console) -> None:
@@ -118,7 +119,9 @@ def last_act_lines(act: LastAct) -> list[str]:
 
 
 def _after(seconds: float | None) -> str:
-    return "never" if seconds is None else f"after {seconds:.1f} s"
+    if seconds is None:
+        return "never"
+    return "at once" if seconds < AT_ONCE_S else f"after {seconds:.1f} s"
 
 
 def summary(outcome: Outcome) -> str:
