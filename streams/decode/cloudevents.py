@@ -48,10 +48,11 @@ class CloudEventsFormat:
         part = part_of(attributes)
         event_id = join_id(attributes)
         kind = attributes.type or ""
-        json_bytes = None
-        if part is not Part.COMPLETE and oip_binary.SIGN in value:
-            json_bytes = self._json_bytes(record)
-        request, response = self._bodies.read(part, value, attributes.content_type, json_bytes)
+        if part is Part.COMPLETE:
+            request, response = self._bodies.read_complete(value, attributes.content_type)
+        else:
+            json_bytes = self._json_bytes(record) if oip_binary.SIGN in value else None
+            request, response = self._bodies.read(part, value, attributes.content_type, json_bytes)
         event = Event(
             part,
             attributes.source or "",
