@@ -9,17 +9,38 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
+from config.respond import (
+    MetricsSettings,
+    RespondSettings,
+    VerdictsSettings,
+    WatchSettings,
+    WebhookSettings,
+)
+from config.section import Section as _Section
+
+__all__ = [
+    "ENV_PREFIX",
+    "DetectSettings",
+    "IndexSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "MetricsSettings",
+    "RespondSettings",
+    "ServeSettings",
+    "Settings",
+    "VerdictsSettings",
+    "WatchSettings",
+    "WebhookSettings",
+    "load_settings",
+]
 
 ENV_PREFIX = "VEDETTE_"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(_Section):
@@ -147,45 +168,68 @@ class DetectSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
-class WebhookSettings(_Section):
-    """One outbound Standard Webhooks endpoint."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    url: SecretStr
-    secret: SecretStr
-    timeout_s: float = Field(default=15.0, gt=0, le=30)
-    allow_private: bool = Field(
-        default=False,
-        description="permit http and loopback or private addresses (tests, in-cluster)",
-    )
-
-
-class RespondSettings(_Section):
-    """Alerts, webhooks and verdicts."""
-
-    webhooks: tuple[WebhookSettings, ...] = ()
-    verdict_ttl_s: float = Field(default=3600.0, gt=0)
-    verdict_shadow: bool = Field(
-        default=True, description="gateways log verdicts instead of acting on them"
-    )
-    retry_schedule_s: tuple[float, ...] = (
-        5,
-        300,
-        1800,
-        7200,
-        18_000,
-        36_000,
-        50_400,
-        72_000,
-        86_400,
-    )
-
-
 class IndexSettings(_Section):
     """Where the audit trail goes."""
 
-    store: Literal["sqlite"] = "sqlite"
+    store: Literal["sqlite", "elasticsearch"] = "sqlite"
     batch_documents: int = Field(default=2000, ge=1)
+    log_name: str = Field(
+        default="vedette",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
+        description="first part of the names of the logs, and name of their key",
+    )
+    checkpoint_key: Path | None = Field(
+        default=None, description="private key (PEM, Ed25519) that signs checkpoints"
+    )
+    checkpoint_records: int = Field(default=10_000, ge=1)
+    checkpoint_interval_s: float = Field(default=60.0, gt=0)
+    checkpoint_file: Path | None = Field(
+        default=None, description="checkpoints are appended to it; best on another machine"
+    )
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a URL starts with http:// or https:// and names a host")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("credentials do not belong into a URL; use an API key")
+    return url
+
+
+ServerUrl = Annotated[str, AfterValidator(_without_credentials)]
+
+
+class ElasticSettings(_Section):
+    """Where Elasticsearch is, and how documents reach it."""
+
+    urls: tuple[ServerUrl, ...] = ("http://127.0.0.1:9200",)
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    fingerprint: str | None = Field(
+        default=None, description="SHA-256 of the server's certificate, in place of a CA"
+    )
+    unsafe_no_verify: bool = Field(default=False, description="trust any certificate (tests)")
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")
+    retention_days: int | None = Field(
+        default=None, ge=1, description="how long documents are kept; `setup` needs it"
+    )
+    batch_documents: int = Field(default=1000, ge=1, le=10_000)
+    batch_bytes: int = Field(default=4 << 20, ge=1024)
+    max_requests: int = Field(default=4, ge=1, le=64)
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
+class KibanaSettings(_Section):
+    """Where Kibana is."""
+
+    url: ServerUrl = "http://127.0.0.1:5601"
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    space: str = Field(default="default", pattern=r"^[a-z0-9_-]{1,64}$")
+    timeout_s: float = Field(default=60.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -211,6 +255,11 @@ class Settings(BaseSettings):
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()
     index: IndexSettings = IndexSettings()
+    elastic: ElasticSettings = ElasticSettings()
+    kibana: KibanaSettings = KibanaSettings()
+    verdicts: VerdictsSettings = VerdictsSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
 
     @property
     def state(self) -> str:
@@ -231,6 +280,11 @@ class Settings(BaseSettings):
     def audit_database(self) -> Path:
         """SQLite file of the audit trail."""
         return self.audit_db or self.home / "audit.sqlite"
+
+    @property
+    def checkpoint_key(self) -> Path:
+        """Private key of the checkpoints; the public one lies beside it, as ``.pub``."""
+        return self.index.checkpoint_key or self.home / "keys" / "audit.key"
 
 
 def load_settings() -> Settings:

@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from streams.metrics.catalogue import DECODE_ERRORS, DLQ_RECORDS
 from streams.topics import DLQ_SUFFIX, dlq
 
 if TYPE_CHECKING:
@@ -133,4 +134,6 @@ class DeadLetters:
             letter.topic, letter.value, key=letter.key, headers=letter.headers
         )
         self.counts[record.topic, error.reason] += 1
+        DLQ_RECORDS.labels(stage).inc()
+        DECODE_ERRORS.labels(error.reason).inc()
         return delivery

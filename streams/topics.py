@@ -18,6 +18,8 @@ FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
+CHECKPOINTS = "vedette.checkpoints.v1"
+FEEDBACK = "vedette.feedback.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -59,10 +61,12 @@ _WITH_DLQ = (
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
     TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+    TopicSpec(FEEDBACK, 365 * DAY_MS, partitions=1),
 )
 
 TOPICS: tuple[TopicSpec, ...] = (
     *_WITH_DLQ,
     *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
     TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
+    TopicSpec(CHECKPOINTS, -1, partitions=1),
 )

@@ -1,0 +1,57 @@
+"""Whether people are told: a pure function of the incident, with a named reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streams.respond.severity import RANK
+
+if TYPE_CHECKING:
+    from streams.respond.incident import Incident, Reason
+    from streams.rules.model import Updates
+
+#: Reasons for which an alert is written.
+TELLING: frozenset[Reason] = frozenset(
+    {
+        "opened",
+        "campaign_opened",
+        "severity_rose",
+        "evidence_grew",
+        "campaign_grew",
+        "still_firing",
+        "resolved",
+        "closed_by_analyst",
+    }
+)
+
+
+def news(incident: Incident, updates: Updates, now_us: int) -> Reason:
+    """Return what is new about an incident since people were last told.
+
+    Parameters
+    ----------
+    now_us
+        Time of the finding that raises the question.
+    """
+    told = incident.told
+    if told is None:
+        return "campaign_opened" if incident.key.scope == "campaign" else "opened"
+    if RANK[incident.severity] > RANK[told.severity]:
+        return "severity_rose"
+    since_s = (now_us - told.at_us) / 1e6
+    if incident.client_count >= told.clients * updates.growth:
+        if since_s >= updates.growth_every_s:
+            return "campaign_grew"
+    elif _more_evidence(incident, updates):
+        return "evidence_grew"
+    if since_s >= updates.remind_s:
+        return "still_firing" if incident.acknowledged_by is None else "acknowledged"
+    return "no_news"
+
+
+def _more_evidence(incident: Incident, updates: Updates) -> bool:
+    """Only of one subject: among many clients somebody always has more evidence."""
+    told = incident.told
+    if told is None or incident.key.scope == "campaign":
+        return False
+    return incident.strongest.log_e >= max(told.log_e, 1.0) * updates.evidence
