@@ -238,12 +238,17 @@ class RecordDecoder:
         self, row: Interaction, column: str, text: str, attributes: Attributes
     ) -> str | None:
         """Return what may be kept of a text; say in ``params`` what was cut and masked."""
-        text = self._bounded_text(row, column, text)
-        kept, found = self._redactor.apply(
-            text, column, keep=attributes.tenant in self._text_tenants
-        )
+        # Masked before it is cut: half of a secret would not be recognised as one.
+        searched = text[: 2 * self._max_text_bytes]
+        keep = attributes.tenant in self._text_tenants
+        kept, found = self._redactor.apply(searched, column, keep=keep, chars=len(text))
         if found:
             row.params = {**(row.params or {}), **found}
+        if kept is None:
+            return None
+        kept = self._bounded_text(row, column, kept)
+        if len(searched) < len(text):
+            row.params = {**(row.params or {}), TRUNCATED_PARAM: column}
         return kept
 
     def _bounded_text(self, row: Interaction, column: str, text: str) -> str:
