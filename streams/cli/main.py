@@ -50,6 +50,7 @@ COMMANDS: tuple[tuple[str, str, cyclopts.Group, str], ...] = (
     ("broker", "streams.cli.broker:app", _OPERATE, "Start, stop and look at the embedded Kafka."),
     ("topics", "streams.cli.topics:app", _OPERATE, "Compare and create Vedette's topics."),
     ("elastic", "streams.cli.elastic:app", _OPERATE, "Set Elasticsearch up for the audit trail."),
+    ("kibana", "streams.cli.kibana:app", _OPERATE, "Bring dashboards into Kibana."),
     ("config", "streams.cli.config:app", _OPERATE, "Show the effective configuration."),
     ("health", "streams.cli.health:health", _OPERATE, "Tell whether a role is alive."),
     ("bench", "streams.cli.bench:app", _OPERATE, "Measure speed and detection quality."),
