@@ -10,13 +10,12 @@ from rich.console import Console
 
 from config.errors import ConfigError, VedetteError
 from config.settings import load_settings
-from streams.cli.view import add_row, audit_database, table
+from streams.cli.view import add_row, audit_trail, table
 from streams.ledger.note import NoteVerifier, load_verifier
 from streams.ledger.proof import InclusionProof, check_proof, kept_roots, prove
 from streams.ledger.publish import read_checkpoints
 from streams.ledger.trail import TrailReport, verify_trail
 from streams.respond.text import shown
-from streams.store.trail import SqliteTrail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,10 +48,9 @@ def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) 
 
     witnessed = [item for path in kept for item in read_checkpoints(path, verifier)]
     with (
-        audit_database() as connection,
+        audit_trail() as trail,
         Progress(console=Console(stderr=True), transient=True) as bars,
     ):
-        trail = SqliteTrail(connection)
         tasks = {
             origin: bars.add_task(origin, total=size) for origin, size in trail.origins().items()
         }
@@ -131,8 +129,7 @@ def _tell_proven(record: bytes, proof: InclusionProof, verifier: NoteVerifier) -
 
 
 def _proof_of(event_id: str) -> tuple[bytes, InclusionProof]:
-    with audit_database() as connection:
-        trail = SqliteTrail(connection)
+    with audit_trail() as trail:
         found = trail.find(event_id)
         if found is None:
             raise ConfigError(f"no document has the id {shown(event_id, 128)}")

@@ -31,6 +31,16 @@ class Trail(Protocol):
         """Return ids of documents that belong to no log."""
 
 
+class ProvenTrail(Trail, Protocol):
+    """A store that also gives what proofs are made of."""
+
+    def leaves(self, origin: str, first: int, end: int) -> Sequence[bytes]:
+        """Return the hashes of the records ``[first, end)``."""
+
+    def find(self, event_id: str) -> tuple[str, int, bytes] | None:
+        """Return origin, position and record of a document."""
+
+
 class TrailReport(NamedTuple):
     """What a check of all logs found."""
 
