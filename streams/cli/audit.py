@@ -225,3 +225,36 @@ def checkpoint() -> None:
         for origin in trail.origins():
             for segment in trail.segments(origin)[-1:]:
                 sys.stdout.write(msgspec.json.encode(segment).decode() + "\n")
+
+
+@app.command
+def erase(
+    *,
+    client: Annotated[str | None, Parameter(help="content of this client")] = None,
+    tenant: Annotated[str | None, Parameter(help="content of this tenant")] = None,
+    before: Annotated[str | None, Parameter(help="content from before a time")] = None,
+    yes: Annotated[bool, Parameter(help="do not ask, erase")] = False,
+) -> None:
+    """Erase content from the embedded store for good; the logs stay verifiable.
+
+    Ids and hashes stay, and a record of the erasure is chained. Stop the index role first: only
+    one program writes the database.
+
+    Examples
+    --------
+    ``vedette audit erase --client u1_abc --yes``
+        A person asked to be forgotten.
+    """
+    from config.errors import ConfigError
+    from streams.cli.audit_check import erase_content
+    from streams.cli.view import parse_time
+    from streams.store.erasure import Erasure
+
+    erasure = Erasure(
+        "request", client=client, tenant=tenant, before_us=parse_time(before, datetime.now(UTC))
+    )
+    if not erasure.restricts:
+        raise ConfigError("say what to erase: --client, --tenant or --before")
+    if not yes:
+        raise ConfigError("erasing cannot be undone; say --yes")
+    erase_content(erasure)

@@ -129,10 +129,12 @@ def print_document(document: Document | None, identity: str) -> None:
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or its content was erased.
     """
     if document is None:
         raise ConfigError(f"no document has the id {shown(identity, 128)}")
+    if not document.body:
+        raise ConfigError(f"the content of {shown(identity, 128)} was erased")
     sys.stdout.write(msgspec.json.format(document.body, indent=2).decode() + "\n")
 
 

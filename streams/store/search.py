@@ -55,6 +55,7 @@ class Query:
     limit: int = 100
 
 
+_NOT_ERASED = "length(body) > 0"
 #: Conditions by field of `Query`; their texts are constants, their values bound.
 _CONDITIONS = {
     "client": "client = ?",
@@ -62,7 +63,7 @@ _CONDITIONS = {
     "tenant": "tenant = ?",
     "kind": "kind = ?",
     "rule": "rule_id = ?",
-    # An erased document has no message; instr takes what is looked for literally.
+    # instr takes what is looked for literally.
     "text": (
         "CASE WHEN length(body) THEN instr(lower(json_extract(CAST(body AS TEXT), "
         "'$.message')), lower(?)) ELSE 0 END"
@@ -145,8 +146,8 @@ def stream(connection: sqlite3.Connection, query: Query) -> Iterator[Document]:
 def _where(query: Query) -> tuple[str, list[object]]:
     values = {name: getattr(query, name) for name in _CONDITIONS}
     used = [name for name, value in values.items() if value is not None]
-    where = " AND ".join(_CONDITIONS[name] for name in used)
-    return f"WHERE {where}" if where else "", [values[name] for name in used]
+    where = " AND ".join((_NOT_ERASED, *(_CONDITIONS[name] for name in used)))
+    return f"WHERE {where}", [values[name] for name in used]
 
 
 def get(connection: sqlite3.Connection, event_id: str) -> Document | None:

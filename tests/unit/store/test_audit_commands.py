@@ -211,3 +211,14 @@ def test_an_export_restricts_and_leaves_nothing_half_written(say, tmp_path):
     with pytest.raises(ConfigError, match="parquet"):
         say(audit.app, "export", str(tmp_path / "a.csv"))
     assert [path.name for path in tmp_path.glob("*a.*")] == ["a.jsonl"]
+
+
+def test_content_is_erased_on_request_only(say, sealed):
+    for tokens, text in (([], "--client"), (["--client", "u1_alice"], "--yes")):
+        with pytest.raises(ConfigError, match=text):
+            say(audit.app, "erase", *tokens)
+    assert "1 documents was" in say(audit.app, "erase", "--client", "u1_alice", "--yes")
+    with pytest.raises(ConfigError, match="erased"):
+        say(audit.app, "show", FULL["id"])
+    assert FULL["id"] not in say(audit.app, "search", "--json")
+    assert json.loads(say(audit.app, "verify", "--json"))["faults"] == []
