@@ -234,6 +234,8 @@ class AuditWriter:
 
     def _erase(self, connection: sqlite3.Connection, item: _Erasing) -> None:
         """Erase in batches, each with its record in the same transaction."""
+        if not item.result.set_running_or_notify_cancel():
+            return
         total = 0
         try:
             while count := self._erase_batch(connection, item.erasure):
