@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from config.errors import Transient
+from streams.demo.gateway import Refused
 from streams.demo.judge import Outcome, Planted, SeenAlert, judge
 
 if TYPE_CHECKING:
@@ -32,8 +33,13 @@ TICK_S = 0.25
 class Model(Protocol):
     """The part of `streams.demo.transport.KafkaModel` that the play needs."""
 
-    sent: int
-    answered: int
+    @property
+    def sent(self) -> int:
+        """Requests so far."""
+
+    @property
+    def answered(self) -> int:
+        """Answers so far."""
 
     def post(self, client: str, image: Images) -> str:
         """Send one request without waiting for its answer."""
@@ -51,6 +57,8 @@ class Play:
         Ordinary clients that have sent something.
     problems
         Attackers that could not go on, and why.
+    refused_s
+        When the gateway refused an attacker, if there is one.
     """
 
     model: Model
@@ -64,6 +72,7 @@ class Play:
     alerts: list[SeenAlert] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     problems: dict[str, str] = field(default_factory=dict)
+    refused_s: dict[str, float] = field(default_factory=dict)
     lag: dict[str, int] = field(default_factory=dict)
     _sent: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -91,6 +100,7 @@ class Play:
                 asked_s=tuple(attacker.target.asked_s),
                 success=attacker.target.success,
                 problem=self.problems.get(attacker.name),
+                refused_s=self.refused_s.get(attacker.name),
             )
             for attacker in self.attackers
         ]
@@ -99,6 +109,8 @@ class Play:
     def see(self, value: bytes) -> None:
         """Take note of an alert, at the time it can be read."""
         alert = _ALERT_DECODER.decode(value)
+        if alert.subject.type == "monitor" or alert.state == "resolved":
+            return
         about_clients = alert.subject.type in {"client", "campaign"}
         self.alerts.append(
             SeenAlert(
@@ -140,6 +152,8 @@ class Play:
             await attacker.run(left_s)
         except* Transient as errors:
             self.problems[attacker.name] = str(errors.exceptions[0])
+        except* Refused:
+            self.refused_s[attacker.name] = time.monotonic()
 
     async def _drain(self, settle_s: float) -> None:
         """Wait for the last answers, then for alerts that may still be on their way."""
@@ -162,6 +176,7 @@ class _Alert(msgspec.Struct):
     detector: str
     events: int
     time: datetime
+    state: str = "opened"
 
 
 _ALERT_DECODER = msgspec.json.Decoder(_Alert)

@@ -13,7 +13,9 @@ import msgspec
 from kafka.errors import KafkaError
 
 from streams.demo.cast import make_cast
+from streams.demo.gateway import Gateway, GuardedModel
 from streams.demo.judge import Outcome
+from streams.demo.lift import Lifted, prove_lift
 from streams.demo.play import Play
 from streams.demo.stage import Stage, prepare
 from streams.demo.transport import KafkaModel, TopicReader
@@ -53,9 +55,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome
     home: str
     bootstrap_servers: str
+    lifted: Lifted | None = None
 
 
-def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console) -> Report:
+def show(
+    *, home: Path, seconds: float, seed: int, keep: bool, gateway: bool, console: Console
+) -> Report:
     """Run the demo.
 
     Parameters
@@ -68,12 +73,14 @@ def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console)
         Of everything that is left to chance, except for what the network's timing decides.
     keep
         Leave the broker running.
+    gateway
+        Put a gateway before the model that obeys verdicts, and prove that they can be lifted.
     console
         Where to show what happens.
     """
     began_s = time.monotonic()
     told = partial(_tell, console, began_s)
-    settings = fresh_home(home, MODEL)
+    settings = fresh_home(home, MODEL, obeyed=gateway)
     told("starting Kafka")
     with running_broker(settings, keep=keep):
         stage = prepare(settings, seconds, seed, told)
@@ -82,7 +89,9 @@ def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console)
             groups.wait_until_ready(process, settings.home / "up.log")
             told(f"{len(stage.population.names)} ordinary clients and the attackers begin")
             preparation_s = time.monotonic() - began_s
-            play, outcome = asyncio.run(_play(settings, stage, groups, seconds, seed, console))
+            play, outcome, lifted = asyncio.run(
+                _play(settings, stage, groups, seconds, seed, console)
+            )
             audited = _audited(settings, play.model.answered)
     return Report(
         seed=seed,
@@ -96,6 +105,7 @@ def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console)
         outcome=outcome,
         home=str(settings.home),
         bootstrap_servers=settings.kafka.bootstrap_servers,
+        lifted=lifted,
     )
 
 
@@ -106,16 +116,18 @@ async def _play(
     seconds: float,
     seed: int,
     console: Console,
-) -> tuple[Play, Outcome]:
+) -> tuple[Play, Outcome, Lifted | None]:
     model = KafkaModel(settings.kafka, stage.signature)
+    gateway = None if settings.respond.verdict_shadow else Gateway(settings)
+    guarded = model if gateway is None else GuardedModel(model, gateway)
     pseudonyms = load_pseudonyms(settings)
     play = Play(
-        model=model,
+        model=guarded,
         population=stage.population,
         traffic=stage.traffic,
         pictures=stage.pictures,
         attackers=make_cast(
-            lambda client: partial(model.ask, client), stage.loot, stage.usual_peak_per_s, seed
+            lambda client: partial(guarded.ask, client), stage.loot, stage.usual_peak_per_s, seed
         ),
         pseudonym=lambda name: pseudonyms.of("client", name),
         seconds=seconds,
@@ -127,18 +139,31 @@ async def _play(
     try:
         await alerts.start()
         await model.start()
+        if gateway is not None:
+            await gateway.start()
         await _warm_up(settings, model, stage)
         showing = [
             asyncio.create_task(_follow_lag(play, groups)),
             asyncio.create_task(watch(play, console)),
         ]
-        return play, await play.run()
+        outcome = await play.run()
+        lifted = await _lift(settings, stage, gateway)
+        return play, outcome, lifted
     finally:
         for task in showing:
             task.cancel()
         await asyncio.gather(*showing, return_exceptions=True)
+        if gateway is not None:
+            await gateway.stop()
         await model.stop()
         await alerts.stop()
+
+
+async def _lift(settings: Settings, stage: Stage, gateway: Gateway | None) -> Lifted | None:
+    """Wrong an ordinary client by force, and make it good."""
+    if gateway is None:
+        return None
+    return await prove_lift(settings, gateway, stage.population.names[0])
 
 
 async def _warm_up(settings: Settings, model: KafkaModel, stage: Stage) -> None:

@@ -88,7 +88,9 @@ def screen(play: Play) -> RenderableType:
 def result_table(outcome: Outcome) -> Table:
     """Return what became of each attacker."""
     table = Table(title="who was caught", title_justify="left")
-    for column in ("attacker", "queries", "alert after", "as", "success after", "verdict"):
+    refused = any(row.refused_after_s is not None for row in outcome.attackers)
+    columns = ["attacker", "queries", "alert after", "as", "success after", "verdict"]
+    for column in [*columns, "refused after"] if refused else columns:
         table.add_column(column, overflow="fold")
     for row in outcome.attackers:
         table.add_row(
@@ -98,6 +100,7 @@ def result_table(outcome: Outcome) -> Table:
             ", ".join(row.kinds) or "-",
             _success_after(row),
             _verdict(row),
+            *([_refused_after(row)] if refused else []),
         )
     return table
 
@@ -157,6 +160,12 @@ def _success_after(row: AttackerOutcome) -> str:
     if row.success_queries is None or row.success_s is None:
         return "never"
     return f"{row.success_queries} queries, {row.success_s:.1f} s"
+
+
+def _refused_after(row: AttackerOutcome) -> str:
+    if row.refused_after_s is None:
+        return "never"
+    return f"{row.refused_queries} queries, {row.refused_after_s:.1f} s"
 
 
 def _verdict(row: AttackerOutcome) -> str:

@@ -82,7 +82,7 @@ class VerdictTable:
         return len(self._entries)
 
     def take(self, key: bytes, value: bytes | None) -> bool:
-        """Take over one record of the topic, a tombstone if it has no value; false if it is none."""
+        """Take over one record of the topic; without a value it is a tombstone."""
         client = key.decode(errors="replace")
         if value is None:
             self._entries.pop(client, None)
