@@ -99,9 +99,11 @@ class Incidents:
             return []
         time_us = microseconds(event_time(finding.time))
         self.watermark_us = max(self.watermark_us, time_us)
-        rule, shadows = rules.take(finding)
-        alerts = self._observe(rule, finding, time_us, rules, shadow=False)
-        for other in shadows:
+        taken = rules.take(finding)
+        alerts = []
+        if taken.rule is not None:
+            alerts += self._observe(taken.rule, finding, time_us, rules, shadow=False)
+        for other in taken.shadows:
             alerts += self._observe(other, finding, time_us, rules, shadow=True)
         alerts += self.advance(self.watermark_us, rules)
         return alerts

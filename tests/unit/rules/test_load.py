@@ -114,6 +114,21 @@ def test_rules_of_ones_own_replace_those_that_come_with_vedette(tmp_path):
     assert len(rules.rules) == len(load_rules().rules)
 
 
+def test_a_rule_moved_into_shadow_does_not_become_an_unmatched_alert(tmp_path):
+    (tmp_path / "a.yaml").write_text(GOOD.replace("  title", "  mode: shadow\n  title", 1))
+    taken = load_rules((BUILT_IN, tmp_path)).take(finding(kind="burst"))
+    assert taken.rule is None
+    assert [rule.id for rule in taken.shadows] == ["burst"]
+
+
+def test_a_rule_may_only_be_routed_to_sinks_that_exist(tmp_path):
+    text = GOOD.replace("  response", "  routes: [oncall]\n  response")
+    (tmp_path / "a.yaml").write_text(text)
+    assert load_rules((tmp_path,), {"oncall"}).by_id["burst"].routes == ("oncall",)
+    with pytest.raises(RuleError, match="routed to 'oncall', no sink"):
+        load_rules((tmp_path,), {"chat"})
+
+
 def test_two_rules_of_one_id_are_refused(tmp_path):
     write(tmp_path, "one.yaml")
     write(tmp_path, "two.yaml")
