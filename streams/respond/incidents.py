@@ -29,6 +29,7 @@ from streams.respond.incident import (
     Reason,
     Told,
     incident_id,
+    slim,
 )
 from streams.respond.risk import raised
 from streams.respond.seen import Seen
@@ -247,7 +248,7 @@ class Incidents:
             last_us=time_us,
             touched_us=self.watermark_us,
             severity=severity,
-            strongest=finding,
+            strongest=slim(finding),
             earlier=self.ended.get(key, 0),
         )
         self.open[key] = incident
@@ -263,7 +264,7 @@ class Incidents:
         if RANK[severity] > RANK[incident.severity]:
             incident.severity = severity
         if finding.log_e > incident.strongest.log_e:
-            incident.strongest = finding
+            incident.strongest = slim(finding)
         if len(incident.samples) < MAX_SAMPLES:
             _sample(incident, interactions_of(finding))
         if finding.subject.type not in ("client", "campaign"):

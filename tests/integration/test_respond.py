@@ -23,7 +23,7 @@ from streams.topics import FINDINGS, VERDICTS, dlq
 from tests.integration.killing import produce, role_process
 from tests.unit.respond.samples import finding
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -107,7 +107,6 @@ def findings(run, count):
         yield finding(id=f"{run}-{number}", subject=subject, model=model)
 
 
-@pytest.mark.slow
 async def test_kill_9_loses_no_alert_and_repeats_keep_their_id(broker, tmp_path):
     run = uuid.uuid4().hex
     made = list(findings(run, 120))

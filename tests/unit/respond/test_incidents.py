@@ -414,6 +414,17 @@ def test_a_storm_with_ten_real_incidents_in_it_becomes_a_few_alerts():
     assert took_s < 12
 
 
+def test_an_incident_keeps_little_of_a_huge_finding():
+    world = World()
+    ids = tuple(f"u1_{number}" for number in range(24_000))
+    evidence = {f"n{number}": number for number in range(5000)}
+    world.find(kind="collusion", subject=Subject(type="campaign", ids=ids), evidence=evidence)
+    (incident,) = world.incidents.open.values()
+    assert len(incident.strongest.evidence) == 64
+    assert len(incident.strongest.subject.ids) == 32
+    assert world.alerts[0].subjects_total == 24_000
+
+
 def test_event_times_in_every_zone_are_one_clock():
     world = World()
     world.find(time="2026-11-22T12:00:00+02:00")
