@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
@@ -58,10 +59,43 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(default=1, ge=1)
 
 
+#: Where a source says who called, see `streams.decode.rules`.
+IdentityRule = Annotated[
+    str,
+    Field(pattern=r"^(?:key|(?:header|attribute|metadata|body):[A-Za-z0-9_.\-]{1,128})$"),
+]
+
+
+class SourceSettings(_Section):
+    """How one source topic is read, where it is not as its format usually is."""
+
+    format: Literal[
+        "auto", "cloudevents", "seldon", "mlserver", "otlp", "litellm", "envoy", "bare"
+    ] = "auto"
+    model: str | None = Field(
+        default=None, description="the model, where neither envelope nor body names it"
+    )
+    client: tuple[IdentityRule, ...] = ()
+    tenant: tuple[IdentityRule, ...] = ()
+    key: tuple[IdentityRule, ...] = ()
+    network: tuple[IdentityRule, ...] = ()
+    trusted_hops: int = Field(
+        default=0, ge=0, le=16, description="own proxies that append to x-forwarded-for"
+    )
+    anonymous: Literal["auto", "keep", "refuse"] = Field(
+        default="auto", description="what to do with events that do not say who called"
+    )
+    join: Literal["partition", "shared"] = Field(
+        default="partition",
+        description="shared: the two halves lie in several partitions or topics",
+    )
+
+
 class IngestSettings(_Section):
     """What is read from producers and within which bounds."""
 
     topics: tuple[str, ...] = ("vedette.events.v1", "vedette.responses.v1")
+    sources: dict[str, SourceSettings] = Field(default={}, description="by topic")
     max_record_bytes: int = Field(default=4 << 20, ge=1024)
     max_tensor_elements: int = Field(default=1 << 22, ge=1)
     max_text_bytes: int = Field(default=256 << 10, ge=256)
@@ -75,6 +109,33 @@ class IngestSettings(_Section):
     frame_rows: int = Field(default=512, ge=1, le=8192)
     frame_bytes: int = Field(default=512 << 10, ge=4096)
     snapshot_interval_s: float = Field(default=2.0, gt=0)
+    redact: Literal["mask", "drop", "off"] = Field(
+        default="mask",
+        description="personal data and secrets in texts: masked, no text kept at all, or left",
+    )
+    text_tenants: tuple[str, ...] = Field(
+        default=(), description="tenants whose texts are kept, masked, where redact is drop"
+    )
+
+
+class IntakeSettings(_Section):
+    """The HTTP server that takes events of loggers that cannot speak Kafka."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8088, ge=0, le=65535)
+    topic: str = "vedette.events.v1"
+    token: SecretStr | None = Field(
+        default=None, description="bearer token, or password of basic authentication"
+    )
+    certificate: Path | None = Field(default=None, description="PEM, with its chain")
+    certificate_key: Path | None = None
+    max_body_bytes: int = Field(default=4 << 20, ge=1024)
+    max_waiting_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="bodies that may wait for Kafka together"
+    )
+    max_waiting_requests: int = Field(default=1024, ge=1)
+    acknowledge_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=10.0, gt=0)
 
 
 class ServeSettings(_Section):
@@ -110,8 +171,65 @@ class DetectSettings(_Section):
 class IndexSettings(_Section):
     """Where the audit trail goes."""
 
-    store: Literal["sqlite"] = "sqlite"
+    store: Literal["sqlite", "elasticsearch"] = "sqlite"
     batch_documents: int = Field(default=2000, ge=1)
+    log_name: str = Field(
+        default="vedette",
+        pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
+        description="first part of the names of the logs, and name of their key",
+    )
+    checkpoint_key: Path | None = Field(
+        default=None, description="private key (PEM, Ed25519) that signs checkpoints"
+    )
+    checkpoint_records: int = Field(default=10_000, ge=1)
+    checkpoint_interval_s: float = Field(default=60.0, gt=0)
+    checkpoint_file: Path | None = Field(
+        default=None, description="checkpoints are appended to it; best on another machine"
+    )
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("a URL starts with http:// or https:// and names a host")
+    if parts.username or parts.password or parts.query:
+        raise ValueError("credentials do not belong into a URL; use an API key")
+    return url
+
+
+ServerUrl = Annotated[str, AfterValidator(_without_credentials)]
+
+
+class ElasticSettings(_Section):
+    """Where Elasticsearch is, and how documents reach it."""
+
+    urls: tuple[ServerUrl, ...] = ("http://127.0.0.1:9200",)
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    fingerprint: str | None = Field(
+        default=None, description="SHA-256 of the server's certificate, in place of a CA"
+    )
+    unsafe_no_verify: bool = Field(default=False, description="trust any certificate (tests)")
+    namespace: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")
+    retention_days: int | None = Field(
+        default=None, ge=1, description="how long documents are kept; `setup` needs it"
+    )
+    batch_documents: int = Field(default=1000, ge=1, le=10_000)
+    batch_bytes: int = Field(default=4 << 20, ge=1024)
+    max_requests: int = Field(default=4, ge=1, le=64)
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
+class KibanaSettings(_Section):
+    """Where Kibana is."""
+
+    url: ServerUrl = "http://127.0.0.1:5601"
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
+    space: str = Field(default="default", pattern=r"^[a-z0-9_-]{1,64}$")
+    timeout_s: float = Field(default=60.0, gt=0)
 
 
 class Settings(BaseSettings):
@@ -128,13 +246,17 @@ class Settings(BaseSettings):
     profiles_dir: Path | None = None
     audit_db: Path | None = None
     pseudonym_key: SecretStr | None = None
+    pseudonym_epoch: int = Field(default=1, ge=1, le=9999)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     kafka: KafkaSettings = KafkaSettings()
     ingest: IngestSettings = IngestSettings()
+    intake: IntakeSettings = IntakeSettings()
     serve: ServeSettings = ServeSettings()
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()
     index: IndexSettings = IndexSettings()
+    elastic: ElasticSettings = ElasticSettings()
+    kibana: KibanaSettings = KibanaSettings()
     verdicts: VerdictsSettings = VerdictsSettings()
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
@@ -158,6 +280,11 @@ class Settings(BaseSettings):
     def audit_database(self) -> Path:
         """SQLite file of the audit trail."""
         return self.audit_db or self.home / "audit.sqlite"
+
+    @property
+    def checkpoint_key(self) -> Path:
+        """Private key of the checkpoints; the public one lies beside it, as ``.pub``."""
+        return self.index.checkpoint_key or self.home / "keys" / "audit.key"
 
 
 def load_settings() -> Settings:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 #: The encoder learns from this share; distances are measured on the rest, which it never saw.
 TRAINING_SHARE = 0.5
 MAX_TRAINING_ROWS = 20_000
+DAY_S = 86_400
 MIN_ROWS = round(2 * MIN_CLASS_SAMPLES / (1 - TRAINING_SHARE))
 
 
@@ -178,6 +179,14 @@ def _write_members(files: Path, encoder: Encoder | None, path: Path | None) -> i
     return len(x)
 
 
+def _events_per_day(reference: Reference) -> float | None:
+    """Return how much traffic the reference stands for, None if it does not say when it was."""
+    if reference.traffic is None or len(reference.traffic.time_us) < 2:
+        return None
+    span_s = float(np.ptp(reference.traffic.time_us)) / 1e6
+    return len(reference.traffic.time_us) / max(span_s, 1.0) * DAY_S
+
+
 def _facts(
     reference: Reference, encoder: Encoder | None, options: CalibrationOptions
 ) -> dict[str, Any]:
@@ -187,6 +196,7 @@ def _facts(
         "rows": reference.rows,
         "tensors": 0 if reference.x is None else len(reference.x),
         "traffic": reference.traffic is not None,
+        "events_per_day": _events_per_day(reference),
         "versions": {name: version(name) for name in ("numpy", "torch", "safetensors")},
         "input": None,
     }

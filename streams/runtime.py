@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-import traceback
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ import faust  # noqa: E402
 import structlog  # noqa: E402
 import uvloop  # noqa: E402
 
-from config.errors import Fatal, VedetteError  # noqa: E402
+from config.errors import Fatal  # noqa: E402
+from streams.failure import describe, frames_of  # noqa: E402
 from streams.kafka import sasl_credentials, tls_context  # noqa: E402
 from streams.logs import configure_logs  # noqa: E402
 from streams.metrics.catalogue import EVENT_LAG, RECORDS  # noqa: E402
@@ -190,7 +190,7 @@ class RoleRunner:
             partition=message.partition,
             first_offset=message.first_offset,
             last_offset=message.offset,
-            where=_frames(error),
+            where=frames_of(error),
         )
         return reason
 
@@ -199,19 +199,6 @@ def _count(topic: str, records: Any) -> None:
     RECORDS.labels(topic, "processed").inc(len(records))
     if records[-1].timestamp:
         EVENT_LAG.labels(topic).set(time.time() - records[-1].timestamp / 1000)
-
-
-def describe(error: BaseException) -> str:
-    """Say what failed and where; only Vedette's own errors may speak, others may hold traffic."""
-    if isinstance(error, VedetteError):
-        return str(error)
-    frames = _frames(error)
-    return f"{type(error).__name__} at {frames[-1] if frames else 'an unknown place'}"
-
-
-def _frames(error: BaseException) -> list[str]:
-    stack = traceback.extract_tb(error.__traceback__)[-8:]
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in stack]
 
 
 def _acknowledge_once(event: Any) -> Callable[[], None]:

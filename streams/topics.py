@@ -11,11 +11,14 @@ from typing import Literal
 EVENTS = "vedette.events.v1"
 REQUESTS = "vedette.requests.v1"
 RESPONSES = "vedette.responses.v1"
+#: Halves of calls whose other half lies in another partition or topic, on their way to it.
+HALVES = "vedette.halves.v1"
 INTERACTIONS = "vedette.interactions.v1"
 FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
+CHECKPOINTS = "vedette.checkpoints.v1"
 FEEDBACK = "vedette.feedback.v1"
 
 DLQ_SUFFIX = ".dlq"
@@ -53,6 +56,7 @@ _WITH_DLQ = (
     TopicSpec(EVENTS, 3 * DAY_MS),
     TopicSpec(REQUESTS, DAY_MS),
     TopicSpec(RESPONSES, DAY_MS),
+    TopicSpec(HALVES, DAY_MS),
     TopicSpec(INTERACTIONS, 3 * DAY_MS),
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
@@ -64,4 +68,5 @@ TOPICS: tuple[TopicSpec, ...] = (
     *_WITH_DLQ,
     *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
     TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
+    TopicSpec(CHECKPOINTS, -1, partitions=1),
 )

@@ -22,14 +22,11 @@ def demo(
         Path, Parameter(help="directory of the demo; emptied if an earlier demo made it")
     ] = Path(".vedette/demo"),
     keep: Annotated[bool, Parameter(help="leave Kafka running", negative="")] = False,
-    gateway: Annotated[
-        bool, Parameter(help="a gateway before the model obeys the verdicts", negative="")
-    ] = False,
 ) -> None:
     """Start Kafka and all roles, then serve ordinary clients and live attackers.
 
-    The exit code is 0 only if every attacker was alerted before it succeeded and no ordinary
-    client was.
+    In the end a gateway obeys the verdicts and the attackers come back. The exit code is 0 only
+    if every attacker was alerted before it succeeded and no ordinary client was.
 
     Examples
     --------
@@ -37,23 +34,22 @@ def demo(
         About a hundred seconds.
     ``vedette demo --seconds 120 --seed 7 --json demo.json``
         Longer, with other clients, another model, and the figures in a file.
-    ``vedette demo --gateway``
-        The loop closed: blocked attackers are refused, a wronged client is let in again.
     """
     import msgspec
     from rich.console import Console
 
     from streams.demo.show import show
-    from streams.demo.view import result_table, summary
+    from streams.demo.view import last_act_lines, result_table, summary
+    from streams.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    configure_logs("warning")
     console = Console(highlight=False)
-    report = show(
-        home=home, seconds=seconds, seed=seed, keep=keep, gateway=gateway, console=console
-    )
+    report = show(home=home, seconds=seconds, seed=seed, keep=keep, console=console)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    console.print(*last_act_lines(report.last_act), sep="\n", markup=False, soft_wrap=True)
     console.print(result_table(report.outcome))
     console.print(
         f"{report.requests:,} requests, {report.answered:,} answered, "
@@ -61,13 +57,6 @@ def demo(
         soft_wrap=True,
     )
     console.print(f"  VEDETTE_HOME={home} vedette audit search --kind alert", soft_wrap=True)
-    if report.lifted is not None:
-        console.print(
-            f"{report.lifted.client} was blocked by hand, refused after "
-            f"{report.lifted.blocked_after_s:.2f} s, "
-            f"and let in {report.lifted.lifted_after_s:.2f} s after `{report.lifted.command}`",
-            soft_wrap=True,
-        )
     if keep:
         console.print(f"Kafka keeps running at {report.bootstrap_servers}")
     console.print(summary(report.outcome), soft_wrap=True)

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Body = bytes | msgspec.Raw
+#: Default of members that are kept raw: msgspec takes no union of `Raw` with None.
+NULL = msgspec.Raw(b"null")
+
+
+def is_null(body: Body) -> bool:
+    """Say whether a member is null or absent."""
+    return bytes(memoryview(body)) == b"null"
 
 
 def decode_json(decoder: msgspec.json.Decoder[T], body: Body) -> T:

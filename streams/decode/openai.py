@@ -1,4 +1,4 @@
-"""OpenAI-style bodies: chat, completions and embeddings.
+"""OpenAI-style bodies: chat, completions and embeddings, whole or streamed.
 
 A conversation becomes one text, its messages' texts joined by line feeds; what it asks for
 beyond the text (sampling, log-probabilities) becomes ``params``, for asking for those is itself
@@ -7,22 +7,31 @@ a sign of extraction and membership inference. Without ``usage`` token counts ar
 
 from __future__ import annotations
 
+import base64
+import binascii
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import re2
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
 from streams.decode.json_body import decode_json, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
+from streams.decode.tensor import pack
 
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
 
 _LOGIT_BIAS_DIGITS = 16
+_FLOAT32_BYTES = 4
+_MAX_CHOICES = 1024
+#: A list of objects is the input of the Responses API, not of embeddings.
+_ITEMS = re2.compile(rb"\[\s*\{")
+_HEAD = 64
 
 
 class Function(msgspec.Struct, gc=False):
@@ -33,9 +42,10 @@ class Function(msgspec.Struct, gc=False):
 
 
 class ToolCall(msgspec.Struct, gc=False):
-    """One call that the model wants made."""
+    """One call that the model wants made; the index tells which one a chunk continues."""
 
     function: Function | None = None
+    index: int = 0
 
 
 class ContentPart(msgspec.Struct, gc=False):
@@ -43,6 +53,7 @@ class ContentPart(msgspec.Struct, gc=False):
 
     type: str = "text"
     text: str | None = None
+    refusal: str | None = None
 
 
 class Message(msgspec.Struct, gc=False):
@@ -51,6 +62,8 @@ class Message(msgspec.Struct, gc=False):
     role: str | None = None
     content: str | list[ContentPart] | None = None
     tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    refusal: str | None = None
 
 
 class Request(msgspec.Struct, gc=False):
@@ -75,6 +88,10 @@ class Request(msgspec.Struct, gc=False):
     frequency_penalty: int | float | None = None
     presence_penalty: int | float | None = None
     logit_bias: dict[str, float] | None = None
+    dimensions: int | None = None
+    encoding_format: str | None = None
+    reasoning_effort: str | None = None
+    tools: list[msgspec.Raw] | None = None
 
 
 _PARAMS = (
@@ -91,7 +108,11 @@ _PARAMS = (
     "stream",
     "frequency_penalty",
     "presence_penalty",
+    "dimensions",
+    "encoding_format",
+    "reasoning_effort",
 )
+_PARAM_CHARS = 64
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -115,12 +136,43 @@ class Failure(msgspec.Struct, gc=False):
     code: str | int | None = None
 
 
+class Embedding(msgspec.Struct, gc=False):
+    """One vector, as numbers or as the base64 of little-endian float32."""
+
+    embedding: list[float] | str | None = None
+
+
 class Response(msgspec.Struct, gc=False):
     """Members of responses that are read."""
 
     model: str | None = None
     choices: list[Choice] | UnsetType = UNSET
-    data: msgspec.Raw | UnsetType = UNSET
+    data: list[Embedding] | UnsetType | None = UNSET
+    usage: Usage | None = None
+    error: Failure | UnsetType | None = UNSET
+
+
+class Delta(msgspec.Struct, gc=False):
+    """What a chunk adds to the message of one choice."""
+
+    content: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class ChunkChoice(msgspec.Struct, gc=False):
+    """What a chunk adds to one choice: a delta of chat, or the text of a completion."""
+
+    index: int = 0
+    delta: Delta | None = None
+    text: str | None = None
+
+
+class Chunk(msgspec.Struct, gc=False):
+    """One chunk of a stream; usage comes with the last one, if it was asked for."""
+
+    model: str | None = None
+    choices: list[ChunkChoice] | UnsetType = UNSET
     usage: Usage | None = None
     error: Failure | UnsetType | None = UNSET
 
@@ -132,7 +184,15 @@ class _Signs(msgspec.Struct, gc=False):
     model: msgspec.Raw | UnsetType = UNSET
     choices: msgspec.Raw | UnsetType = UNSET
     object: msgspec.Raw | UnsetType = UNSET
+    output: msgspec.Raw | UnsetType = UNSET
     error: msgspec.Raw | UnsetType = UNSET
+    # of Anthropic's messages and of the Responses API, which have decoders of their own
+    system: msgspec.Raw | UnsetType = UNSET
+    anthropic_version: msgspec.Raw | UnsetType = UNSET
+    stop_sequences: msgspec.Raw | UnsetType = UNSET
+    instructions: msgspec.Raw | UnsetType = UNSET
+    max_output_tokens: msgspec.Raw | UnsetType = UNSET
+    previous_response_id: msgspec.Raw | UnsetType = UNSET
 
 
 class OpenAiDecoder:
@@ -143,6 +203,7 @@ class OpenAiDecoder:
         self._signs = msgspec.json.Decoder(_Signs)
         self._request = msgspec.json.Decoder(Request)
         self._response = msgspec.json.Decoder(Response)
+        self._chunks = msgspec.json.Decoder(list[Chunk])
 
     def complete(self, body: bytes) -> None:
         """Leave complete events to the two halves: texts gain nothing from one pass."""
@@ -166,9 +227,18 @@ class OpenAiDecoder:
     def response(self, body: Body) -> ResponseBody | None:
         """Decode a response body; None without ``choices``, ``object`` or ``error``."""
         signs = try_decode_json(self._signs, body)
-        if signs is None or (signs.choices, signs.object, signs.error) == (UNSET,) * 3:
+        if signs is None or not _answers(signs):
             return None
-        response = decode_json(self._response, body)
+        return self._read_response(decode_json(self._response, body))
+
+    def stream(self, chunks: bytes) -> ResponseBody | None:
+        """Put the chunks of a streamed answer together; None if they are of another format."""
+        decoded = try_decode_json(self._chunks, chunks)
+        if not decoded or (decoded[0].choices is UNSET and decoded[0].error is UNSET):
+            return None
+        return self._read_response(joined_stream(decoded))
+
+    def _read_response(self, response: Response) -> ResponseBody:
         usage = response.usage or Usage()
         return ResponseBody(
             [ResponseRow(completion=_completion(response))],
@@ -176,6 +246,7 @@ class OpenAiDecoder:
             error=self._error(response),
             input_tokens=bounded_count(usage.prompt_tokens),
             output_tokens=bounded_count(usage.completion_tokens),
+            params=embedding_params(response.data) if isinstance(response.data, list) else None,
         )
 
     def _prompt(self, request: Request) -> tuple[str, str | None]:
@@ -193,9 +264,22 @@ class OpenAiDecoder:
 
 
 def _asks(signs: _Signs) -> bool:
-    if signs.messages is not UNSET or signs.prompt is not UNSET:
-        return True
-    return signs.input is not UNSET and signs.model is not UNSET
+    if signs.messages is not UNSET:
+        others = (signs.system, signs.anthropic_version, signs.stop_sequences)
+        return others == (UNSET,) * 3
+    if signs.prompt is not UNSET:
+        return signs.input is UNSET
+    if isinstance(signs.input, UnsetType) or signs.model is UNSET:
+        return False
+    others = (signs.instructions, signs.max_output_tokens, signs.previous_response_id)
+    head = bytes(memoryview(signs.input)[:_HEAD])
+    return others == (UNSET,) * 3 and not _ITEMS.match(head)
+
+
+def _answers(signs: _Signs) -> bool:
+    if signs.output is not UNSET and signs.choices is UNSET:
+        return False
+    return (signs.choices, signs.object, signs.error) != (UNSET,) * 3
 
 
 def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:
@@ -212,15 +296,17 @@ def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:
 def _text(message: Message) -> str:
     content = message.content
     if isinstance(content, list):
-        content = "\n".join(part.text for part in content if part.text is not None)
-    if not message.tool_calls:
+        texts = (part.text or part.refusal for part in content)
+        content = "\n".join(text for text in texts if text is not None)
+    if not (message.tool_calls or message.function_call or message.refusal):
         return content or ""
     calls = [f"{call.name or ''} {call.arguments or ''}" for call in _functions(message)]
-    return "\n".join([content, *calls] if content else calls)
+    return "\n".join(text for text in (content, message.refusal, *calls) if text)
 
 
 def _functions(message: Message) -> list[Function]:
-    return [call.function for call in message.tool_calls or () if call.function is not None]
+    calls = [call.function for call in message.tool_calls or () if call.function is not None]
+    return calls if message.function_call is None else [*calls, message.function_call]
 
 
 def _completion(response: Response) -> str | None:
@@ -238,8 +324,96 @@ def _params(request: Request) -> dict[str, str] | None:
     for name in _PARAMS:
         value = getattr(request, name)
         if value is not None:
-            params[name] = str(value).lower() if isinstance(value, bool) else str(value)
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            params[name] = text[:_PARAM_CHARS]
+    if request.tools:
+        params["tools"] = str(len(request.tools))
     if request.logit_bias:
-        text = msgspec.json.encode(sorted(request.logit_bias.items()))
-        params["logit_bias"] = sha256(text).hexdigest()[:_LOGIT_BIAS_DIGITS]
+        bias = msgspec.json.encode(sorted(request.logit_bias.items()))
+        params["logit_bias"] = sha256(bias).hexdigest()[:_LOGIT_BIAS_DIGITS]
     return params or None
+
+
+def joined_stream(chunks: list[Chunk]) -> Response:
+    """Put the deltas of each choice together, in the order of the choices."""
+    response = Response(choices=UNSET)
+    messages: dict[int, _Parts] = {}
+    for chunk in chunks:
+        response.model = response.model or chunk.model
+        response.usage = chunk.usage or response.usage
+        if isinstance(chunk.error, Failure):
+            response.error = chunk.error
+        for choice in chunk.choices or ():
+            if choice.index not in messages and len(messages) == _MAX_CHOICES:
+                raise poison("malformed_stream")
+            messages.setdefault(choice.index, _Parts()).add(choice)
+    response.choices = [messages[index].choice() for index in sorted(messages)]
+    return response
+
+
+class _Parts:
+    """The pieces of one choice."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._refusals: list[str] = []
+        self._calls: dict[int, tuple[list[str], list[str]]] = {}
+
+    def add(self, choice: ChunkChoice) -> None:
+        """Take what a chunk brings."""
+        delta = choice.delta or Delta()
+        for text in (choice.text, delta.content):
+            if text:
+                self._texts.append(text)
+        if delta.refusal:
+            self._refusals.append(delta.refusal)
+        for call in delta.tool_calls or ():
+            if call.index not in self._calls and len(self._calls) == _MAX_CHOICES:
+                raise poison("malformed_stream")
+            names, arguments = self._calls.setdefault(call.index, ([], []))
+            function = call.function or Function()
+            names.append(function.name or "")
+            arguments.append(function.arguments or "")
+
+    def choice(self) -> Choice:
+        """Return the whole."""
+        calls = [
+            ToolCall(Function("".join(names), "".join(arguments)))
+            for _, (names, arguments) in sorted(self._calls.items())
+        ]
+        message = Message(
+            content="".join(self._texts),
+            tool_calls=calls or None,
+            refusal="".join(self._refusals) or None,
+        )
+        return Choice(message)
+
+
+def embedding_params(data: list[Embedding]) -> dict[str, str] | None:
+    """Return what is kept of embeddings: how many, how long, and a hash of the float32 values.
+
+    Numbers and base64 give the same. The vectors themselves are no class scores.
+
+    Raises
+    ------
+    PoisonRecord
+        If base64 is broken, or a value is not finite.
+    """
+    vectors = [_vector(item.embedding) for item in data if item.embedding is not None]
+    if not vectors:
+        return None
+    digest = sha256(b"".join(vectors)).hexdigest()
+    return {
+        "embeddings": str(len(vectors)),
+        "embedding_dimensions": str(len(vectors[0]) // _FLOAT32_BYTES),
+        "embedding_hash": digest[:_LOGIT_BIAS_DIGITS],
+    }
+
+
+def _vector(values: list[float] | str) -> bytes:
+    if isinstance(values, list):
+        return pack(values, "FP32")
+    try:
+        return base64.b64decode(values, validate=True)
+    except (binascii.Error, ValueError):
+        raise poison("wrong_type") from None

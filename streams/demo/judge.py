@@ -34,11 +34,7 @@ class SeenAlert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Planted(msgspec.Struct, frozen=True, kw_only=True):
-    """An attacker and what it did.
-
-    ``problem`` says why it could not go on, if it could not; ``refused_s`` is when a gateway
-    refused it, if there was one that did.
-    """
+    """An attacker and what it did; ``problem`` says why it could not go on, if it could not."""
 
     name: str
     goal: str
@@ -46,7 +42,6 @@ class Planted(msgspec.Struct, frozen=True, kw_only=True):
     asked_s: Sequence[float]
     success: Success | None
     problem: str | None = None
-    refused_s: float | None = None
 
 
 class AttackerOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,8 +65,6 @@ class AttackerOutcome(msgspec.Struct, frozen=True, kw_only=True):
     success_detail: str | None
     stopped_in_time: bool
     problem: str | None
-    refused_queries: int | None = None
-    refused_after_s: float | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,8 +137,6 @@ def _outcome(attacker: Planted, alerts: Sequence[SeenAlert]) -> AttackerOutcome:
         success_detail=success.detail if success else None,
         stopped_in_time=first is not None and (success is None or first.at_s < success.at_s),
         problem=attacker.problem,
-        refused_queries=None if attacker.refused_s is None else len(attacker.asked_s),
-        refused_after_s=_since(began_s, attacker.refused_s),
     )
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from config.errors import Transient
-from streams.demo.gateway import Refused
 from streams.demo.judge import Outcome, Planted, SeenAlert, judge
 
 if TYPE_CHECKING:
@@ -33,13 +32,8 @@ TICK_S = 0.25
 class Model(Protocol):
     """The part of `streams.demo.transport.KafkaModel` that the play needs."""
 
-    @property
-    def sent(self) -> int:
-        """Requests so far."""
-
-    @property
-    def answered(self) -> int:
-        """Answers so far."""
+    sent: int
+    answered: int
 
     def post(self, client: str, image: Images) -> str:
         """Send one request without waiting for its answer."""
@@ -57,8 +51,6 @@ class Play:
         Ordinary clients that have sent something.
     problems
         Attackers that could not go on, and why.
-    refused_s
-        When the gateway refused an attacker, if there is one.
     """
 
     model: Model
@@ -72,7 +64,6 @@ class Play:
     alerts: list[SeenAlert] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     problems: dict[str, str] = field(default_factory=dict)
-    refused_s: dict[str, float] = field(default_factory=dict)
     lag: dict[str, int] = field(default_factory=dict)
     _sent: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -100,7 +91,6 @@ class Play:
                 asked_s=tuple(attacker.target.asked_s),
                 success=attacker.target.success,
                 problem=self.problems.get(attacker.name),
-                refused_s=self.refused_s.get(attacker.name),
             )
             for attacker in self.attackers
         ]
@@ -152,8 +142,6 @@ class Play:
             await attacker.run(left_s)
         except* Transient as errors:
             self.problems[attacker.name] = str(errors.exceptions[0])
-        except* Refused:
-            self.refused_s[attacker.name] = time.monotonic()
 
     async def _drain(self, settle_s: float) -> None:
         """Wait for the last answers, then for alerts that may still be on their way."""

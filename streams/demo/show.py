@@ -13,9 +13,8 @@ import msgspec
 from kafka.errors import KafkaError
 
 from streams.demo.cast import make_cast
-from streams.demo.gateway import Gateway, GuardedModel
+from streams.demo.gateway import Gateway, LastAct, analyst, last_act
 from streams.demo.judge import Outcome
-from streams.demo.lift import Lifted, prove_lift
 from streams.demo.play import Play
 from streams.demo.stage import Stage, prepare
 from streams.demo.transport import KafkaModel, TopicReader
@@ -24,6 +23,8 @@ from streams.demo.watch import Groups, fresh_home, running_broker, running_roles
 from streams.identity import load_pseudonyms
 from streams.store.search import open_reader, statistics
 from streams.topics import ALERTS
+from streams.verdicts.follow import Follower
+from streams.verdicts.table import VerdictTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,14 +54,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     audited: int
     usual_peak_per_s: float
     outcome: Outcome
+    last_act: LastAct
     home: str
     bootstrap_servers: str
-    lifted: Lifted | None = None
 
 
-def show(
-    *, home: Path, seconds: float, seed: int, keep: bool, gateway: bool, console: Console
-) -> Report:
+def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console) -> Report:
     """Run the demo.
 
     Parameters
@@ -73,14 +72,12 @@ def show(
         Of everything that is left to chance, except for what the network's timing decides.
     keep
         Leave the broker running.
-    gateway
-        Put a gateway before the model that obeys verdicts, and prove that they can be lifted.
     console
         Where to show what happens.
     """
     began_s = time.monotonic()
     told = partial(_tell, console, began_s)
-    settings = fresh_home(home, MODEL, obeyed=gateway)
+    settings = fresh_home(home, MODEL)
     told("starting Kafka")
     with running_broker(settings, keep=keep):
         stage = prepare(settings, seconds, seed, told)
@@ -89,7 +86,7 @@ def show(
             groups.wait_until_ready(process, settings.home / "up.log")
             told(f"{len(stage.population.names)} ordinary clients and the attackers begin")
             preparation_s = time.monotonic() - began_s
-            play, outcome, lifted = asyncio.run(
+            play, outcome, closing = asyncio.run(
                 _play(settings, stage, groups, seconds, seed, console)
             )
             audited = _audited(settings, play.model.answered)
@@ -103,9 +100,9 @@ def show(
         audited=audited,
         usual_peak_per_s=stage.usual_peak_per_s,
         outcome=outcome,
+        last_act=closing,
         home=str(settings.home),
         bootstrap_servers=settings.kafka.bootstrap_servers,
-        lifted=lifted,
     )
 
 
@@ -116,18 +113,16 @@ async def _play(
     seconds: float,
     seed: int,
     console: Console,
-) -> tuple[Play, Outcome, Lifted | None]:
+) -> tuple[Play, Outcome, LastAct]:
     model = KafkaModel(settings.kafka, stage.signature)
-    gateway = None if settings.respond.verdict_shadow else Gateway(settings)
-    guarded = model if gateway is None else GuardedModel(model, gateway)
     pseudonyms = load_pseudonyms(settings)
     play = Play(
-        model=guarded,
+        model=model,
         population=stage.population,
         traffic=stage.traffic,
         pictures=stage.pictures,
         attackers=make_cast(
-            lambda client: partial(guarded.ask, client), stage.loot, stage.usual_peak_per_s, seed
+            lambda client: partial(model.ask, client), stage.loot, stage.usual_peak_per_s, seed
         ),
         pseudonym=lambda name: pseudonyms.of("client", name),
         seconds=seconds,
@@ -139,31 +134,41 @@ async def _play(
     try:
         await alerts.start()
         await model.start()
-        if gateway is not None:
-            await gateway.start()
         await _warm_up(settings, model, stage)
         showing = [
             asyncio.create_task(_follow_lag(play, groups)),
             asyncio.create_task(watch(play, console)),
         ]
         outcome = await play.run()
-        lifted = await _lift(settings, stage, gateway)
-        return play, outcome, lifted
+        return play, outcome, await _last_act(settings, play, model, stage, console)
     finally:
         for task in showing:
             task.cancel()
         await asyncio.gather(*showing, return_exceptions=True)
-        if gateway is not None:
-            await gateway.stop()
         await model.stop()
         await alerts.stop()
 
 
-async def _lift(settings: Settings, stage: Stage, gateway: Gateway | None) -> Lifted | None:
-    """Wrong an ordinary client by force, and make it good."""
-    if gateway is None:
-        return None
-    return await prove_lift(settings, gateway, stage.population.names[0])
+async def _last_act(
+    settings: Settings, play: Play, model: KafkaModel, stage: Stage, console: Console
+) -> LastAct:
+    """Put a gateway that obeys the verdicts before the model, and let everybody come back."""
+    console.print("A gateway obeys the verdicts now; the attackers come back")
+    table = VerdictTable()
+    follower = Follower(table, settings.kafka)
+    following = asyncio.create_task(follower.run())
+    try:
+        await follower.warm.wait()
+        return await last_act(
+            Gateway(table, play.pseudonym, model.ask),
+            [(attacker.name, attacker.client) for attacker in play.attackers],
+            stage.population.names[0],
+            stage.pictures,
+            analyst(settings),
+        )
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def _warm_up(settings: Settings, model: KafkaModel, stage: Stage) -> None:

@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kafka.errors import KafkaError
 
 from config.errors import ConfigError, Fatal
-from config.settings import (
-    ENV_PREFIX,
-    KafkaSettings,
-    RespondSettings,
-    ServeSettings,
-    Settings,
-)
+from config.settings import ENV_PREFIX, KafkaSettings, ServeSettings, Settings
 from kafka import KafkaAdminClient, OffsetSpec
 from streams import broker
 from streams.admin import apply_topics
@@ -39,13 +33,8 @@ STOP_TIMEOUT_S = 70.0
 POLL_S = 0.5
 
 
-def fresh_home(home: Path, model: str, *, obeyed: bool = False) -> Settings:
+def fresh_home(home: Path, model: str) -> Settings:
     """Empty the home of an earlier demo and return settings for a new one.
-
-    Parameters
-    ----------
-    obeyed
-        Verdicts are meant: at once, and not in shadow.
 
     Raises
     ------
@@ -65,7 +54,6 @@ def fresh_home(home: Path, model: str, *, obeyed: bool = False) -> Settings:
         home=home,
         kafka=KafkaSettings(bootstrap_servers=servers),
         serve=ServeSettings(model=model),
-        respond=RespondSettings(verdict_shadow=not obeyed, verdict_delay_s=0 if obeyed else 20),
     )
 
 
@@ -115,8 +103,8 @@ def environment(settings: Settings) -> dict[str, str]:
         f"{ENV_PREFIX}HOME": str(settings.home),
         f"{ENV_PREFIX}KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         f"{ENV_PREFIX}SERVE__MODEL": settings.serve.model or "",
-        f"{ENV_PREFIX}RESPOND__VERDICT_SHADOW": str(settings.respond.verdict_shadow),
-        f"{ENV_PREFIX}RESPOND__VERDICT_DELAY_S": str(settings.respond.verdict_delay_s),
+        # The last act shows a gateway that obeys.
+        f"{ENV_PREFIX}RESPOND__VERDICT_SHADOW": "false",
     }
 
 

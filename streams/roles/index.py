@@ -1,7 +1,7 @@
 """Index: audit frames and alerts become durable documents.
 
-A chunk is acknowledged after its documents are committed. Ids are functions of the input, so a
-chunk that comes again inserts nothing.
+A chunk is acknowledged after its documents are durable. Ids are functions of the input, so a
+chunk that comes again inserts nothing. Every document is chained, and the chain is signed.
 """
 
 from __future__ import annotations
@@ -11,62 +11,67 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
-from config.errors import PoisonRecord, Transient
+from config.errors import PoisonRecord
 from streams.dlq import DeadLetters
 from streams.frames import AUDIT_SCHEMA, decode_frame
+from streams.ledger.note import ensure_signer
+from streams.ledger.publish import Publisher
 from streams.producer import Producer
 from streams.respond.alerts import Alert
 from streams.roles.background import Background
 from streams.store.documents import alert_row, audit_rows
-from streams.store.sqlite import AuditWriter
+from streams.store.ecs import NAMESPACE
+from streams.store.sink import SqliteSink
 from streams.topics import ALERTS, AUDIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import Settings
+    from streams.ledger.log import Segment
     from streams.roles.base import Chunk, Partition, Record
-    from streams.store.sqlite import Row
-
-log = structlog.get_logger(__name__)
+    from streams.store.row import Row
+    from streams.store.sink import OnSegments, Sink
 
 #: Chunks on their way to the disk; more of them make larger commits, not more speed.
 MAX_IN_FLIGHT = 8
 RELEASE_TIMEOUT_S = 20.0
+PUBLISH_TIMEOUT_S = 5.0
 
 _alerts = msgspec.json.Decoder(Alert)
 
 
 class IndexRole:
-    """Writes the audit trail to SQLite."""
+    """Writes the audit trail to the store of the settings."""
 
     name = "index"
     topics = (AUDIT, ALERTS)
 
     def __init__(self, settings: Settings) -> None:
-        self._writer = AuditWriter(
-            settings.audit_database, batch_documents=settings.index.batch_documents
-        )
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
+        self._publisher = Publisher(self._producer, settings.index.checkpoint_file)
+        self._sink = make_sink(settings, self._publish, self._dead_letters)
+        self._namespace = settings.elastic.namespace
         # One thread builds documents, in the order of the chunks, while another commits.
         self._builder = ThreadPoolExecutor(max_workers=1, thread_name_prefix="index")
         self._in_flight = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._background = Background()
-        self._stalled = False
+        # Apart from the chunks: a release waits for those only.
+        self._publishing = Background()
 
     async def start(self) -> None:
-        """Open the database and connect."""
-        await asyncio.to_thread(self._writer.open)
+        """Connect, and open the store."""
         await self._producer.start()
+        await self._sink.open()
 
     async def assigned(self, partitions: set[Partition]) -> None:
-        """Do nothing: the database itself knows what it holds."""
+        """Let the store get ready for the partitions."""
+        await self._sink.assigned(partitions)
 
     async def process(self, chunk: Chunk) -> None:
-        """Take a chunk on its way to the disk; it is acknowledged when it is there."""
+        """Take a chunk on its way to the store; it is acknowledged when it is there."""
         await self._in_flight.acquire()
         try:
             self._background.check()
@@ -75,14 +80,17 @@ class IndexRole:
             raise
         self._background.spawn(self._index(chunk), name="index chunk")
 
-    async def release(self, partitions: set[Partition]) -> None:  # noqa: ARG002 - all are waited for
-        """Wait until what is in flight is durable, but not for a disk that stays full."""
+    async def release(self, partitions: set[Partition]) -> None:
+        """Wait until what is in flight is durable, but not for a store that stays full."""
         await self._background.finish(RELEASE_TIMEOUT_S)
+        await self._sink.release(partitions)
 
     async def stop(self) -> None:
-        """Close the database and disconnect."""
+        """Close the store and disconnect."""
         await self._background.cancel()
-        await asyncio.to_thread(self._writer.close)
+        await self._sink.close()
+        await asyncio.sleep(0)  # the last segments were handed over by another thread
+        await self._publishing.finish(PUBLISH_TIMEOUT_S)
         await self._producer.stop()
         self._builder.shutdown(wait=False)
         self._background.check()
@@ -90,57 +98,60 @@ class IndexRole:
     async def _index(self, chunk: Chunk) -> None:
         try:
             loop = asyncio.get_running_loop()
-            rows, bad = await loop.run_in_executor(self._builder, build_rows, chunk.records)
-            letters = [await self._dead_letters.send(*item, self.name) for item in bad]
-            await asyncio.gather(self._store(rows), *letters)
+            first = self._sink.first_offset(chunk.source)
+            records = [record for record in chunk.records if record.offset >= first]
+            rows, bad = await loop.run_in_executor(
+                self._builder, build_rows, records, self._namespace
+            )
+            stored = asyncio.ensure_future(self._sink.store(chunk, rows))
+            try:
+                letters = [await self._dead_letters.send(*item, self.name) for item in bad]
+                await asyncio.gather(stored, *letters)
+            finally:
+                stored.cancel()
             chunk.ack()
         finally:
             self._in_flight.release()
 
-    async def _store(self, rows: Sequence[Row]) -> None:
-        """Commit rows, waiting as long as it takes for a disk that is full or locked."""
-        while rows:
-            try:
-                committed = await asyncio.to_thread(self._writer.submit, rows)
-                await asyncio.wrap_future(committed)
-            except Transient as error:
-                self._tell_stall(error)
-                await asyncio.sleep(error.retry_after_s)
-            else:
-                if self._stalled:
-                    self._stalled = False
-                    log.info("audit database takes documents again")
-                return
-
-    def _tell_stall(self, error: Transient) -> None:
-        if not self._stalled:
-            self._stalled = True
-            log.error("audit database takes no documents, waiting", error=str(error))
+    def _publish(self, segments: list[Segment]) -> None:
+        self._publishing.spawn(self._publisher.publish(segments), name="publish checkpoints")
 
 
-def build_rows(records: Sequence[Record]) -> tuple[list[Row], list[tuple[Record, PoisonRecord]]]:
+def make_sink(settings: Settings, on_segments: OnSegments, dead_letters: DeadLetters) -> Sink:
+    """Return the store that the settings name."""
+    signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
+    if settings.index.store == "elasticsearch":
+        from streams.elastic.sink import ElasticSink  # noqa: PLC0415 - not needed for SQLite
+
+        return ElasticSink(settings, signer, on_segments, dead_letters)
+    return SqliteSink(settings, signer, on_segments)
+
+
+def build_rows(
+    records: Sequence[Record], namespace: str = NAMESPACE
+) -> tuple[list[Row], list[tuple[Record, PoisonRecord]]]:
     """Turn records of the audit or the alerts topic into rows; bad ones come back apart."""
     rows: list[Row] = []
     bad: list[tuple[Record, PoisonRecord]] = []
     for record in records:
         try:
-            rows.extend(_rows(record))
+            rows.extend(_rows(record, namespace))
         except PoisonRecord as error:
             bad.append((record, error))
     return rows, bad
 
 
-def _rows(record: Record) -> list[Row]:
+def _rows(record: Record, namespace: str) -> list[Row]:
     if record.topic == AUDIT:
-        return audit_rows(decode_frame(record.value, AUDIT_SCHEMA))
-    return [_alert_row(record.value)]
+        return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
+    return [_alert_row(record.value, namespace)]
 
 
-def _alert_row(value: bytes | None) -> Row:
+def _alert_row(value: bytes | None, namespace: str) -> Row:
     if value is None:
         raise PoisonRecord("null_value", "an alert needs a value")
     try:
-        return alert_row(_alerts.decode(value))
+        return alert_row(_alerts.decode(value), namespace)
     except (msgspec.DecodeError, ValueError):
         raise PoisonRecord("bad_alert", "the value does not follow alert.v1") from None
 

@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 import pyarrow.compute as pc
 
+from streams.positions import INDEX_BITS
 from streams.respond.times import event_time, microseconds
 from streams.store import ecs
-from streams.store.sqlite import Row
+from streams.store.row import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,13 +34,15 @@ _NOT_SCANNED = ("not-scanned",)
 #: 00-<32 hex>-<16 hex>-<2 hex>, W3C trace context level 1
 _TRACEPARENT_CHARS = 55
 
-_encoder = msgspec.json.Encoder()
+#: Sorted keys: the one form of a document that its hash is taken of, wherever it was stored.
+_encoder = msgspec.json.Encoder(order="sorted")
 
 
-def audit_rows(frame: pa.RecordBatch) -> list[Row]:
+def audit_rows(frame: pa.RecordBatch, namespace: str = ecs.NAMESPACE) -> list[Row]:
     """Return one row a interaction of an audit frame (`streams.frames.AUDIT_SCHEMA`)."""
     times_us, times = _times(frame)
     encode = _encoder.encode
+    stream = ecs.DataStream("logs", ecs.AUDIT_DATASET, namespace)
     return [
         Row(
             record.id,
@@ -49,15 +52,17 @@ def audit_rows(frame: pa.RecordBatch) -> list[Row]:
             record.model,
             None,
             record.tenant,
-            encode(_document(record, time)),
+            encode(_document(record, time, stream)),
+            f"{record.source or ''}/{record.source_partition}",
+            record.source_offset << INDEX_BITS | record.source_index,
         )
         for ts, time, record in zip(times_us, times, _records(frame), strict=True)
     ]
 
 
-def alert_row(alert: Alert) -> Row:
+def alert_row(alert: Alert, namespace: str = ecs.NAMESPACE) -> Row:
     """Return the row of an alert."""
-    document = ecs.alert_document(alert)
+    document = ecs.alert_document(alert, ecs.DataStream("logs", ecs.ALERT_DATASET, namespace))
     client = alert.subject.ids[0] if alert.subject.ids and alert.subject.type == "client" else None
     return Row(
         alert.id,
@@ -139,13 +144,13 @@ def _event_words(status: int | None) -> tuple[tuple[str, str], str]:
     return ("access", access), "success" if status < 400 else "failure"
 
 
-def _document(record: _Record, time: str) -> ecs.AuditDocument:
+def _document(record: _Record, time: str, stream: ecs.DataStream) -> ecs.AuditDocument:
     types, outcome = _event_words(record.status)
     latency = record.latency_us
     return ecs.AuditDocument(
         timestamp=time,
         ecs=ecs.VERSION,
-        data_stream=ecs.AUDIT_STREAM,
+        data_stream=stream,
         message=_message(record),
         event=ecs.AuditEvent(
             kind="event",

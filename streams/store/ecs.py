@@ -283,17 +283,15 @@ class AlertDocument(_Fields, kw_only=True, rename={"timestamp": "@timestamp"}):
 
 
 VERSION = Version(ECS_VERSION)
-AUDIT_STREAM = DataStream("logs", AUDIT_DATASET, NAMESPACE)
-ALERT_STREAM = DataStream("logs", ALERT_DATASET, NAMESPACE)
 
 
-def alert_document(alert: Alert) -> AlertDocument:
+def alert_document(alert: Alert, stream: DataStream) -> AlertDocument:
     """Return the document of an alert."""
     users = alert.subject.ids if alert.subject.type in ("client", "campaign") else ()
     return AlertDocument(
         timestamp=alert.time,
         ecs=VERSION,
-        data_stream=ALERT_STREAM,
+        data_stream=stream,
         event=_alert_event(alert),
         message=alert.summary,
         tags=tuple(f"{entry.id}:{entry.edition}" for entry in (*alert.atlas, *alert.owasp)),

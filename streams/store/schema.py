@@ -29,8 +29,35 @@ CREATE INDEX documents_ts ON documents (ts);
 CREATE INDEX alerts_rule_ts ON documents (rule_id, ts) WHERE kind = 'alert';
 """
 
+# An empty body is an erased one: its hashes stay. documents_place is what a log is read by.
+_VERSION_2 = """
+CREATE TABLE logs (
+    id        INTEGER PRIMARY KEY,
+    topic     TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    origin    TEXT NOT NULL UNIQUE,
+    size      INTEGER NOT NULL,
+    chain     BLOB NOT NULL,
+    stack     BLOB NOT NULL,
+    closed    INTEGER NOT NULL,
+    blocks    BLOB NOT NULL,
+    UNIQUE (topic, partition)
+) STRICT;
+CREATE TABLE segments (
+    origin TEXT NOT NULL,
+    size   INTEGER NOT NULL,
+    body   BLOB NOT NULL,
+    PRIMARY KEY (origin, size)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE documents ADD COLUMN log INTEGER;
+ALTER TABLE documents ADD COLUMN position INTEGER;
+ALTER TABLE documents ADD COLUMN leaf BLOB;
+ALTER TABLE documents ADD COLUMN link BLOB;
+CREATE UNIQUE INDEX documents_place ON documents (log, position);
+"""
+
 #: Script ``i`` brings a file from schema version ``i`` to ``i + 1``; append, never edit.
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

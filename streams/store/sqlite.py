@@ -4,6 +4,9 @@ A document is durable when the future of its submission resolves: WAL with synch
 syncs at every commit. A document whose id is already there is left alone, so replays of the
 audit topic insert nothing. What piles up while one commit syncs goes into the next one: under
 load commits grow by themselves, at rest a document does not wait.
+
+The same transaction appends the document to the log of its source (`streams.store.logs`), so
+that chain, tree and documents cannot disagree.
 """
 
 from __future__ import annotations
@@ -17,12 +20,20 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
+import structlog
+
 from config.errors import Fatal, Transient, VedetteError
+from streams.store.logs import LOCAL, Logs, SegmentRules, latest_segments
 from streams.store.schema import APPLICATION_ID, migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from streams.ledger.log import Segment
+    from streams.store.row import Row, Source
+
+log = structlog.get_logger(__name__)
 
 PAGE_SIZE_BYTES = 8192
 CHECKPOINT_PAGES = 4000
@@ -30,11 +41,6 @@ BUSY_TIMEOUT_MS = 5000
 QUEUE_SUBMISSIONS = 256
 RETRY_AFTER_S = 1.0
 
-# ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
-_INSERT = (
-    "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING"
-)
 _PASSING = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
@@ -46,20 +52,8 @@ _PASSING = {
 }
 
 
-class Row(NamedTuple):
-    """One document as it is inserted; ``body`` is the exact ECS JSON, ``ts`` in microseconds."""
-
-    event_id: str
-    ts: int
-    kind: str
-    client: str | None
-    model: str | None
-    rule_id: str | None
-    tenant: str | None
-    body: bytes
-
-
 class _Submission(NamedTuple):
+    source: Source
     rows: Sequence[Row]
     result: Future[int]
 
@@ -73,11 +67,24 @@ class AuditWriter:
         The database file; its directory is created.
     batch_documents
         Upper bound of documents in one transaction.
+    logs
+        Chains the documents and closes segments.
+    on_segments
+        Called in the writer's thread with segments that were closed and are durable.
     """
 
-    def __init__(self, path: Path, *, batch_documents: int = 2000) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        batch_documents: int = 2000,
+        logs: Logs | None = None,
+        on_segments: Callable[[list[Segment]], None] = lambda _: None,
+    ) -> None:
         self._path = path
         self._batch_documents = batch_documents
+        self._logs = logs or Logs("vedette", None, SegmentRules())
+        self._on_segments = on_segments
         self._queue: queue.Queue[_Submission | None] = queue.Queue(QUEUE_SUBMISSIONS)
         self._thread: threading.Thread | None = None
         self._lock_file: int | None = None
@@ -103,8 +110,8 @@ class AuditWriter:
             self.close()
             raise
 
-    def submit(self, rows: Sequence[Row]) -> Future[int]:
-        """Queue rows; the future gives the number of new ones once they are durable.
+    def submit(self, rows: Sequence[Row], source: Source = LOCAL) -> Future[int]:
+        """Queue rows of one source; the future gives the number of new ones once durable.
 
         Blocks while the queue is full. The future fails with `Transient` (nothing of the
         submission was stored, submit again) or `Fatal`.
@@ -112,7 +119,7 @@ class AuditWriter:
         if self._thread is None:
             raise Fatal("the audit writer is not open")
         result: Future[int] = Future()
-        self._queue.put(_Submission(rows, result))
+        self._queue.put(_Submission(source, rows, result))
         return result
 
     def close(self) -> None:
@@ -128,6 +135,7 @@ class AuditWriter:
     def _run(self, opened: Future[int]) -> None:
         try:
             connection = _connect(self._path)
+            self._logs.load(connection)
         except sqlite3.Error as error:
             opened.set_exception(explain(error))
             self._refuse_until_closed()
@@ -136,20 +144,31 @@ class AuditWriter:
             opened.set_exception(error)
             self._refuse_until_closed()
             return
-        opened.set_result(0)
         with contextlib.closing(connection):
-            while group := self._next_group():
-                _commit(connection, group)
+            self._on_segments(latest_segments(connection))
+            opened.set_result(0)
+            while (group := self._next_group()) is not None:
+                if group:
+                    self._commit(connection, group)
+                self._close_segments(connection)
+            self._logs.make_due()
+            self._close_segments(connection)
 
     def _refuse_until_closed(self) -> None:
         while submission := self._queue.get():
             submission.result.set_exception(Fatal("the audit writer could not open its file"))
 
-    def _next_group(self) -> list[_Submission]:
-        """Wait for a submission, then take what else is there, up to the batch size."""
-        first = self._queue.get()
-        if first is None:
+    def _next_group(self) -> list[_Submission] | None:
+        """Wait for a submission, then take what else is there, up to the batch size.
+
+        The group is empty when a segment has to be closed first, None at the end.
+        """
+        try:
+            first = self._queue.get(timeout=self._logs.seconds_until_due())
+        except queue.Empty:
             return []
+        if first is None:
+            return None
         group, documents = [first], len(first.rows)
         while documents < self._batch_documents:
             try:
@@ -163,21 +182,48 @@ class AuditWriter:
             documents += len(following.rows)
         return group
 
+    def _commit(self, connection: sqlite3.Connection, group: list[_Submission]) -> None:
+        """Store a group in one transaction and tell every submitter."""
+        logs = self._logs
+        # A submitter that gave up is left out; from here on it cannot.
+        group = [item for item in group if item.result.set_running_or_notify_cancel()]
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            logs.begin()
+            inserted = [logs.insert(connection, item.source, item.rows) for item in group]
+            segments = logs.save(connection)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, UnicodeError, OverflowError) as error:
+            _roll_back(connection)
+            failure = explain(error) if isinstance(error, sqlite3.Error) else _unstorable(error)
+            for item in group:
+                item.result.set_exception(failure)
+            return
+        logs.committed()
+        for item, count in zip(group, inserted, strict=True):
+            item.result.set_result(count)
+        if segments:
+            self._on_segments(segments)
 
-def _commit(connection: sqlite3.Connection, group: list[_Submission]) -> None:
-    """Store a group in one transaction and tell every submitter."""
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        inserted = [connection.executemany(_INSERT, item.rows).rowcount for item in group]
-        connection.execute("COMMIT")
-    except (sqlite3.Error, UnicodeError, OverflowError) as error:
-        _roll_back(connection)
-        failure = explain(error) if isinstance(error, sqlite3.Error) else _unstorable(error)
-        for item in group:
-            item.result.set_exception(failure)
-        return
-    for item, count in zip(group, inserted, strict=True):
-        item.result.set_result(count)
+    def _close_segments(self, connection: sqlite3.Connection) -> None:
+        """Close the segments whose time has come; what fails is tried again after the next."""
+        if self._logs.seconds_until_due() != 0.0:
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            self._logs.begin()
+            segments = self._logs.close_due(connection)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _roll_back(connection)
+            self._postpone(error)
+            return
+        self._logs.committed()
+        self._on_segments(segments)
+
+    def _postpone(self, error: sqlite3.Error) -> None:
+        log.error("no checkpoint could be stored", error=str(explain(error)))
+        self._logs.postpone()
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

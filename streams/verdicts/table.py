@@ -82,7 +82,7 @@ class VerdictTable:
         return len(self._entries)
 
     def take(self, key: bytes, value: bytes | None) -> bool:
-        """Take over one record of the topic; without a value it is a tombstone."""
+        """Take over one record, a tombstone if it has no value; false if it is neither."""
         client = key.decode(errors="replace")
         if value is None:
             self._entries.pop(client, None)

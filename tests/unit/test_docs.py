@@ -21,7 +21,19 @@ PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob(
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 #: Commands whose second word is a command too.
 GROUPS = {
-    *("alerts", "audit", "broker", "config", "models", "notify", "rules", "silence", "topics"),
+    *(
+        "alerts",
+        "audit",
+        "broker",
+        "config",
+        "dlq",
+        "elastic",
+        "models",
+        "notify",
+        "rules",
+        "silence",
+        "topics",
+    ),
     "verdicts",
 }
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

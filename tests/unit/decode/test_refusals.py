@@ -24,6 +24,7 @@ from tests.unit.decode.records import (
     record,
     tensor,
 )
+from tests.unit.decode.wire import binary_body, infer_request
 
 TEXT = json.dumps(EVENT)
 GOOD = tensor("UINT8", [1, 4], [1, 2, 3, 4])
@@ -39,6 +40,13 @@ def edited(old: str, new: str) -> bytes:
 def structured(**changes: Any) -> Any:
     event = {**STRUCTURED, "data": REQUEST, **changes}
     return record(event, headers=[("content-type", b"application/cloudevents+json")])
+
+
+LITELLM = {"call_type": "completion", "model_group": "m", "startTime": 1.0}
+
+
+def protobuf(message: bytes) -> Any:
+    return record(message, {"type": REQUEST_TYPE}, content_type="application/x-protobuf")
 
 
 def chat(**changes: Any) -> Any:
@@ -221,6 +229,21 @@ BAD: dict[str, tuple[str, Any]] = {
             key=None,
         ),
     ),
+    "raw and typed contents": ("raw_and_typed", protobuf(infer_request(raw=[b"\x01"], typed=True))),
+    "protobuf that is cut short": ("malformed_protobuf", protobuf(infer_request()[:-1])),
+    "protobuf of nothing but fields": ("too_many_fields", protobuf(b"\x50\x01" * 70_000)),
+    "binary tensors shorter than told": (
+        "bad_binary_length",
+        record(binary_body(4)[:-1], {"type": REQUEST_TYPE}),
+    ),
+    "stream of something else": (
+        "malformed_stream",
+        record(b"data: {}\n\n", {"type": RESPONSE_TYPE}),
+    ),
+    "array of more calls than a record may hold": (
+        "too_many_events",
+        record([LITELLM] * 4097, headers=[]),
+    ),
     "negative token count": (
         "int_out_of_range",
         record({"choices": [], "usage": {"prompt_tokens": -1}}, {"type": RESPONSE_TYPE}),
@@ -246,7 +269,8 @@ def test_every_reason_that_the_code_gives_is_in_the_table_and_tested() -> None:
         if isinstance(node, ast.Constant) and node.value in REASONS
     }
     tested = {reason for reason, _ in BAD.values()}
-    assert given == set(REASONS) == tested | {"wrong_input_size"}  # of serve alone
+    others = {"wrong_input_size", "another_format"}  # of serve alone, and of a source's settings
+    assert given == set(REASONS) == tested | others
 
 
 def test_a_reason_says_nothing_of_the_record() -> None:

@@ -1,55 +1,82 @@
-"""The demo's gateway refuses whom a verdict forbids, and nobody else."""
+"""The last act: who is judged is refused, and a person's word counts at once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
-import pytest
 
-from config.settings import Settings
-from streams.demo.gateway import THROTTLED_BURST, Gateway, GuardedModel, Refused
-from tests.unit.demo.fakes import FakeModel
-from tests.unit.verdicts.test_table import verdict
+from streams.demo.gateway import REQUESTS, Gateway, last_act
+from streams.demo.view import last_act_lines
+from streams.respond.times import iso
+from streams.verdicts.table import VerdictTable
 
-if TYPE_CHECKING:
-    from pathlib import Path
+IMAGES = np.zeros((REQUESTS, 8, 8), np.float32)
 
 
-def gateway(tmp_path: Path, action: str, *, shadow: bool = False) -> Gateway:
-    made = Gateway(Settings(home=tmp_path, pseudonym_key="a key of thirty-two bytes or more"))
-    pseudonym = made._pseudonym("client", "mallory")
-    body = msgspec.json.encode(
-        verdict(pseudonym, action=action, shadow=shadow, until="2126-01-01T00:00:00.000000Z")
-    )
-    made._judgement._table.take(pseudonym.encode(), body)
-    made._follower.heard_s = float("inf")
-    return made
+def judged(table: VerdictTable, client: str, action: str) -> None:
+    now = datetime.now(UTC)
+    entry = {
+        "action": action,
+        "shadow": False,
+        "since": iso(now - timedelta(minutes=1)),
+        "until": iso(now + timedelta(hours=1)),
+        "reason": "evasion",
+    }
+    table.take(f"u1_{client}".encode(), msgspec.json.encode(entry))
 
 
-@pytest.mark.parametrize("action", ["block", "challenge"])
-async def test_a_refused_client_gets_no_answer_and_others_do(tmp_path: Path, action: str) -> None:
-    open_model = FakeModel()
-    model = GuardedModel(open_model, gateway(tmp_path, action))
-    picture = np.zeros((8, 8), np.float32)
-    with pytest.raises(Refused, match=action):
-        await model.ask("mallory", picture[None])
-    assert model.post("mallory", picture) == ""
-    assert model.refused == 1
-    assert open_model.asked_by == {}
-    await model.ask("alice", picture[None])
-    assert (model.sent, model.answered) == (1, 1)
+def gateway(table: VerdictTable) -> tuple[Gateway, list[str]]:
+    passed: list[str] = []
+
+    async def ask(client, images):
+        passed.append(client)
+        return np.zeros((len(images), 10), np.float32)
+
+    return Gateway(table, lambda name: f"u1_{name}", ask), passed
 
 
-def test_a_throttled_client_gets_a_little(tmp_path: Path) -> None:
-    made = gateway(tmp_path, "throttle")
-    assert [made.admits("mallory") for _ in range(50)].count(True) <= THROTTLED_BURST + 1
-    assert made.admits("alice")
+async def test_only_who_is_not_judged_passes() -> None:
+    table = VerdictTable()
+    for action in ("watch", "throttle", "challenge", "block"):
+        judged(table, action, action)
+    door, passed = gateway(table)
+    for client in ("nobody", "watch", "throttle", "throttle", "challenge", "block"):
+        await door.request(client, IMAGES[:1])
+    assert passed == ["nobody", "watch", "throttle"]
 
 
-@pytest.mark.parametrize(
-    ("action", "shadow"), [("watch", False), ("allow", False), ("block", True)]
-)
-def test_watching_and_shadow_refuse_nobody(tmp_path: Path, action: str, shadow: bool) -> None:
-    assert gateway(tmp_path, action, shadow=shadow).admits("mallory")
+async def test_attackers_are_held_back_and_an_ordinary_client_is_let_in_again() -> None:
+    table = VerdictTable()
+    judged(table, "mallory", "challenge")
+    judged(table, "flood", "throttle")
+    door, passed = gateway(table)
+    commands: list[tuple[str, ...]] = []
+
+    async def say(*arguments: str) -> None:
+        commands.append(arguments)
+        if arguments[0] == "judge":
+            judged(table, arguments[1], arguments[2])
+        else:
+            table.take(f"u1_{arguments[1]}".encode(), None)
+
+    attackers = [("Mallory", "mallory"), ("Flood", "flood")]
+    act = await last_act(door, attackers, "anna", IMAGES, say)
+    assert act.closed
+    assert [row.refused for row in act.attackers] == [REQUESTS, REQUESTS - 1]
+    assert [command[:2] for command in commands] == [("judge", "anna"), ("lift", "anna")]
+    assert passed == ["flood", "anna"]
+    assert "Mallory: 20 of 20 requests refused (challenge)" in last_act_lines(act)[0]
+
+
+async def test_an_attacker_without_a_verdict_leaves_the_loop_open() -> None:
+    table = VerdictTable()
+    door, _ = gateway(table)
+
+    async def say(*arguments: str) -> None:
+        judged(table, arguments[1], "block" if arguments[0] == "judge" else "watch")
+
+    act = await last_act(door, [("Mallory", "mallory")], "anna", IMAGES, say, patience_s=0.1)
+    assert not act.closed
+    assert act.attackers[0].refused == 0

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from streams.frames import AUDIT_SCHEMA
-from streams.store.sqlite import Row
+from streams.store.row import Row
 
 BASE_US = 1_790_000_000_000_000
 

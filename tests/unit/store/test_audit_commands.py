@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 
 import pytest
 
-from config.errors import ConfigError
+from config.errors import ConfigError, VedetteError
+from config.settings import Settings
 from streams.cli import alerts, audit
 from streams.cli.view import parse_time, show_time
+from streams.ledger.note import ensure_signer
+from streams.ledger.proof import ProofFailed
 from streams.store.documents import alert_row, audit_rows
+from streams.store.logs import Logs, SegmentRules
 from streams.store.search import AuditUnavailable
 from streams.store.sqlite import AuditWriter
 from tests.unit.respond.samples import alert
@@ -31,6 +36,21 @@ def database(tmp_path, monkeypatch):
     rows = [*audit_rows(frame(FULL, BARE, hostile)), alert_row(alert())]
     writer.submit(rows).result(10)
     writer.close()
+    return path
+
+
+@pytest.fixture
+def sealed(tmp_path, monkeypatch):
+    """Return a database whose records are covered by a checkpoint."""
+    path = tmp_path / "sealed.sqlite"
+    monkeypatch.setenv("VEDETTE_HOME", str(tmp_path))
+    signer = ensure_signer(Settings().checkpoint_key, "vedette")
+    writer = AuditWriter(path, logs=Logs("vedette", signer, SegmentRules()))
+    writer.open()
+    rows = [*audit_rows(frame(FULL, BARE, {**BARE, "id": "third"})), alert_row(alert())]
+    writer.submit(rows).result(10)
+    writer.close()
+    monkeypatch.setenv("VEDETTE_AUDIT_DB", str(path))
     return path
 
 
@@ -121,3 +141,42 @@ def test_times_are_understood(text, moment):
 def test_nonsense_times_are_explained(text):
     with pytest.raises(ConfigError, match="ISO 8601"):
         parse_time(text, NOW)
+
+
+def test_a_trail_is_verified_and_a_record_proven_without_it(say, sealed, tmp_path):
+    assert "4 records as they were written" in say(audit.app, "verify")
+    assert json.loads(say(audit.app, "verify", "--json"))["faults"] == []
+    assert "as it was logged" in say(audit.app, "verify", "--record", FULL["id"])
+    say(audit.app, "prove", FULL["id"], "--out", str(tmp_path / "evidence"))
+    sealed.unlink()
+    assert "as it was logged" in say(audit.app, "check", str(tmp_path / "evidence"))
+    record = tmp_path / "evidence" / "record.json"
+    record.write_bytes(record.read_bytes().replace(b"u1_alice", b"u1_wendy"))
+    with pytest.raises(ProofFailed, match="not number"):
+        say(audit.app, "check", str(tmp_path / "evidence"))
+
+
+def test_a_changed_trail_is_named_and_fails_the_command(say, sealed):
+    connection = sqlite3.connect(sealed)
+    connection.execute("UPDATE documents SET body = x'7b7d' WHERE event_id = ?", (FULL["id"],))
+    connection.commit()
+    connection.close()
+    with pytest.raises(VedetteError, match="1 faults"):
+        say(audit.app, "verify")
+
+
+def test_checkpoints_that_were_kept_are_compared(say, sealed, tmp_path):
+    kept = tmp_path / "kept.note"
+    kept.write_text(say(audit.app, "checkpoint"))
+    say(audit.app, "verify", "--checkpoints", str(kept))
+    connection = sqlite3.connect(sealed)
+    connection.executescript("DELETE FROM documents; DELETE FROM logs; DELETE FROM segments;")
+    connection.close()
+    with pytest.raises(VedetteError, match="1 faults"):
+        say(audit.app, "verify", "--checkpoints", str(kept))
+
+
+def test_a_missing_key_is_explained(database, say, tmp_path, monkeypatch):
+    monkeypatch.setenv("VEDETTE_HOME", str(tmp_path / "elsewhere"))
+    with pytest.raises(ConfigError, match="--key"):
+        say(audit.app, "verify")

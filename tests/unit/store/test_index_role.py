@@ -10,11 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.errors import Fatal, Transient
-from config.settings import Settings
+from config.settings import IndexSettings, Settings
 from streams.frames import encode_frame
+from streams.ledger.log import Segment
+from streams.ledger.note import load_verifier
+from streams.ledger.publish import read_checkpoints
 from streams.roles import index
 from streams.store.search import Query, open_reader, search
-from streams.topics import ALERTS, AUDIT, dlq
+from streams.topics import ALERTS, AUDIT, CHECKPOINTS, dlq
 from tests.unit.respond.fakes import Acks, FakeProducer
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, frame
@@ -34,7 +37,7 @@ def path(tmp_path):
 
 @pytest.fixture
 async def role(producer, path):
-    made = index.make(Settings(audit_db=path))
+    made = index.make(Settings(home=path.parent, audit_db=path))
     await made.start()
     yield made
     await made.stop()
@@ -88,12 +91,12 @@ class Flaky:
     def __init__(self, writer, *failures):
         self.writer, self.failures = writer, list(failures)
 
-    def submit(self, rows):
+    def submit(self, rows, source):
         if self.failures:
             failed = Future()
             failed.set_exception(self.failures.pop(0))
             return failed
-        return self.writer.submit(rows)
+        return self.writer.submit(rows, source)
 
     def close(self):
         self.writer.close()
@@ -101,7 +104,7 @@ class Flaky:
 
 async def test_a_full_disk_is_waited_for_and_told_once(role, path):
     full = [Transient("the disk is full", retry_after_s=0.01) for _ in range(3)]
-    role._writer = Flaky(role._writer, *full)
+    role._sink._writer = Flaky(role._sink._writer, *full)
     frames = Acks(AUDIT)
     with capture_logs() as logs:
         await role.process(frames.chunk(audit(1)))
@@ -113,7 +116,7 @@ async def test_a_full_disk_is_waited_for_and_told_once(role, path):
 
 async def test_a_release_does_not_wait_for_ever(role, monkeypatch):
     monkeypatch.setattr(index, "RELEASE_TIMEOUT_S", 0.05)
-    role._writer = Flaky(role._writer, *[Transient("locked", retry_after_s=9)] * 9)
+    role._sink._writer = Flaky(role._sink._writer, *[Transient("locked", retry_after_s=9)] * 9)
     frames = Acks(AUDIT)
     await role.process(frames.chunk(audit(1)))
     await role.release(set())
@@ -123,7 +126,7 @@ async def test_a_release_does_not_wait_for_ever(role, monkeypatch):
 async def test_a_fatal_failure_stops_the_worker_unacknowledged(role):
     told = []
     role._background._on_fatal = told.append
-    role._writer = Flaky(role._writer, Fatal("the database is damaged"))
+    role._sink._writer = Flaky(role._sink._writer, Fatal("the database is damaged"))
     frames = Acks(AUDIT)
     await role.process(frames.chunk(audit(1)))
     with pytest.raises(Fatal, match="damaged"):
@@ -135,7 +138,7 @@ async def test_a_fatal_failure_stops_the_worker_unacknowledged(role):
 
 
 async def test_at_most_so_many_chunks_are_in_flight(role, monkeypatch):
-    role._writer = Flaky(role._writer, *[Transient("locked", retry_after_s=0.05)] * 20)
+    role._sink._writer = Flaky(role._sink._writer, *[Transient("locked", retry_after_s=0.05)] * 20)
     frames = Acks(AUDIT)
     for number in range(index.MAX_IN_FLIGHT):
         await role.process(frames.chunk(audit(number)))
@@ -144,3 +147,39 @@ async def test_at_most_so_many_chunks_are_in_flight(role, monkeypatch):
     assert len(frames.acked) >= 1
     await role.release(set())
     assert len(frames.acked) == index.MAX_IN_FLIGHT + 1
+
+
+async def test_checkpoints_reach_their_topic_and_their_file(producer, path, tmp_path):
+    kept = tmp_path / "elsewhere" / "checkpoints.jsonl"
+    settings = Settings(
+        home=tmp_path,
+        audit_db=path,
+        index=IndexSettings(checkpoint_records=2, checkpoint_file=kept),
+    )
+    made = index.make(settings)
+    await made.start()
+    await made.process(Acks(AUDIT).chunk(audit(1, 2, 3)))
+    await made.release(set())
+    await made.stop()
+    (value,) = producer.values(CHECKPOINTS)
+    verifier = load_verifier(settings.checkpoint_key.with_suffix(".pub"))
+    (opened,) = read_checkpoints(kept, verifier)
+    assert opened == verifier.open(msgspec.json.decode(value, type=Segment).note)
+    assert opened.size == 3
+
+
+async def test_a_file_that_cannot_be_written_stops_nothing(producer, path, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    place = tmp_path / "file" / "checkpoints.jsonl"
+    made = index.make(
+        Settings(home=tmp_path, audit_db=path, index=IndexSettings(checkpoint_file=place))
+    )
+    await made.start()
+    frames = Acks(AUDIT)
+    await made.process(frames.chunk(audit(1)))
+    await made.release(set())
+    with capture_logs() as logs:
+        await made.stop()
+    assert frames.acked == [0]
+    assert [entry["to"] for entry in logs] == ["file"]
+    assert len(producer.values(CHECKPOINTS)) == 1

@@ -132,16 +132,14 @@ def test_a_full_disk_is_transient_and_passes(path):
 
 def limit_pages(writer, pages):
     """Bind the writer's connection from its own thread, the only one that may use it."""
-    import streams.store.sqlite as module
-
-    original = module._commit
+    original = writer._commit
 
     def once(connection, group):
         connection.execute(f"PRAGMA max_page_count = {pages}")
-        module._commit = original
+        writer._commit = original
         original(connection, group)
 
-    module._commit = once
+    writer._commit = once
     writer.submit([]).result(10)
 
 

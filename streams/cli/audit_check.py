@@ -1,0 +1,151 @@
+"""What the checking commands of ``vedette audit`` do and say."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+
+from config.errors import ConfigError, VedetteError
+from config.settings import load_settings
+from streams.cli.view import add_row, audit_database, table
+from streams.ledger.note import NoteVerifier, load_verifier
+from streams.ledger.proof import InclusionProof, check_proof, kept_roots, prove
+from streams.ledger.publish import read_checkpoints
+from streams.ledger.trail import TrailReport, verify_trail
+from streams.respond.text import shown
+from streams.store.trail import SqliteTrail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+RECORD_FILE, PROOF_FILE = "record.json", "proof.json"
+MAX_EVIDENCE_BYTES = 16 << 20
+#: More faults are counted, not listed, for people.
+SHOWN_FAULTS = 50
+
+
+class TamperedError(VedetteError):
+    """The trail is not what was signed."""
+
+
+def verifier_at(key: Path | None) -> NoteVerifier:
+    """Return the verifier of a public key file, by default of this installation's own."""
+    return load_verifier(key or load_settings().checkpoint_key.with_suffix(".pub"))
+
+
+def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) -> None:
+    """Check the whole trail and say what was found.
+
+    Raises
+    ------
+    TamperedError
+        If anything was changed.
+    """
+    from rich.progress import Progress
+
+    witnessed = [item for path in kept for item in read_checkpoints(path, verifier)]
+    with (
+        audit_database() as connection,
+        Progress(console=Console(stderr=True), transient=True) as bars,
+    ):
+        trail = SqliteTrail(connection)
+        tasks = {
+            origin: bars.add_task(origin, total=size) for origin, size in trail.origins().items()
+        }
+        report = verify_trail(
+            trail,
+            verifier,
+            witnessed=witnessed,
+            progress=lambda origin, done: bars.update(tasks[origin], completed=done),
+        )
+    if as_json:
+        sys.stdout.write(msgspec.json.encode(report._asdict()).decode() + "\n")
+    else:
+        _print_report(report)
+    if report.faults:
+        count = len(report.faults) + report.unnamed
+        raise TamperedError(f"the trail is not what was signed: {count} faults")
+
+
+def _print_report(report: TrailReport) -> None:
+    console = Console()
+    logs = table("Logs", "log", "records", "signed", "checkpoints", "erased", "faults")
+    for item in report.logs:
+        add_row(
+            logs,
+            item.origin,
+            f"{item.size:,}",
+            f"{min(item.signed, item.size):,}",
+            item.checkpoints,
+            len(item.erased),
+            len(item.faults) + item.unnamed,
+        )
+    console.print(logs)
+    if not report.faults:
+        console.print(
+            f"{report.records:,} records as they were written; "
+            f"{report.unsigned:,} of them are not covered by a checkpoint yet."
+        )
+        return
+    faults = table("Faults", "what", "log", "id", "why")
+    for fault in report.faults[:SHOWN_FAULTS]:
+        add_row(faults, fault.kind, fault.origin, fault.event_id, fault.text)
+    console.print(faults)
+
+
+def check_record(event_id: str, verifier: NoteVerifier) -> None:
+    """Check one record by its inclusion proof."""
+    record, proof = _proof_of(event_id)
+    _tell_proven(record, proof, verifier)
+
+
+def write_proof(event_id: str, directory: Path) -> None:
+    """Write a record and its proof."""
+    record, proof = _proof_of(event_id)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / RECORD_FILE).write_bytes(record)
+    (directory / PROOF_FILE).write_bytes(msgspec.json.encode(proof) + b"\n")
+    sys.stdout.write(f"wrote {directory / RECORD_FILE} and {directory / PROOF_FILE}\n")
+
+
+def check_evidence(directory: Path, verifier: NoteVerifier) -> None:
+    """Check what `write_proof` wrote."""
+    record, proof = (_read(directory / name) for name in (RECORD_FILE, PROOF_FILE))
+    try:
+        decoded = msgspec.json.decode(proof, type=InclusionProof)
+    except msgspec.DecodeError:
+        raise ConfigError(f"{directory / PROOF_FILE} is no proof") from None
+    _tell_proven(record, decoded, verifier)
+
+
+def _tell_proven(record: bytes, proof: InclusionProof, verifier: NoteVerifier) -> None:
+    checkpoint = check_proof(proof, record, verifier)
+    sys.stdout.write(
+        f"record {proof.position} of {shown(proof.origin, 200)} is as it was logged; "
+        f"signed at {shown(checkpoint.time)} by {shown(verifier.name)}\n"
+    )
+
+
+def _proof_of(event_id: str) -> tuple[bytes, InclusionProof]:
+    with audit_database() as connection:
+        trail = SqliteTrail(connection)
+        found = trail.find(event_id)
+        if found is None:
+            raise ConfigError(f"no document has the id {shown(event_id, 128)}")
+        origin, position, record = found
+        segments = trail.segments(origin)
+        roots = kept_roots(segments, lambda first, end: trail.leaves(origin, first, end))
+        return record, prove(position, segments, roots)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_EVIDENCE_BYTES:
+            raise ConfigError(f"{path} is too large to be evidence")
+        return path.read_bytes()
+    except OSError:
+        raise ConfigError(f"{path} cannot be read; `vedette audit prove` writes it") from None

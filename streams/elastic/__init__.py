@@ -1,0 +1,1 @@
+"""Elasticsearch: templates, the indexer, and reading the trail back."""

@@ -1,0 +1,130 @@
+"""Proof that one record is in a signed log, checked without the rest of the log."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from config.errors import VedetteError
+from streams.ledger.merkle import (
+    BLOCK,
+    inclusion_path,
+    leaf_hash,
+    root_from_inclusion,
+    root_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from streams.ledger.log import Segment
+    from streams.ledger.merkle import RangeRoot
+    from streams.ledger.note import Checkpoint, NoteVerifier
+
+
+class ProofFailed(VedetteError):
+    """A proof does not hold; the text says why."""
+
+
+class InclusionProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What an auditor needs besides the record: its place, the path, the signed checkpoint."""
+
+    origin: str
+    position: int
+    size: int
+    path: tuple[str, ...]
+    note: str
+
+
+def kept_roots(
+    segments: Sequence[Segment], leaves: Callable[[int, int], Sequence[bytes]]
+) -> RangeRoot:
+    """Return range roots from the kept block roots, and from leaves only where no block ended.
+
+    Parameters
+    ----------
+    segments
+        All segments of the log, in order.
+    leaves
+        Gives the leaf hashes of the records ``[first, end)``.
+    """
+    # Two segments may overlap: one that was signed before a crash, and its successor.
+    numbered = {
+        segment.first // BLOCK + number: bytes.fromhex(block)
+        for segment in segments
+        for number, block in enumerate(segment.blocks)
+    }
+    blocks = [numbered[number] for number in sorted(numbered)]
+
+    def root(first: int, end: int) -> bytes:
+        if first % BLOCK or end - first < BLOCK:
+            return root_of(leaves(first, end))
+        whole = blocks[first // BLOCK : end // BLOCK]
+        tail = root_of(leaves(end // BLOCK * BLOCK, end)) if end % BLOCK else None
+        return _joined(whole, tail)
+
+    return root
+
+
+def _joined(blocks: Sequence[bytes], tail: bytes | None) -> bytes:
+    """Return the root over whole blocks and a last one that is not."""
+    return root_of([*blocks, tail] if tail is not None else blocks)
+
+
+def prove(position: int, segments: Sequence[Segment], root: RangeRoot) -> InclusionProof:
+    """Return the proof of a record against the newest checkpoint.
+
+    Raises
+    ------
+    ProofFailed
+        If no checkpoint covers the record yet.
+    """
+    if not segments or position >= segments[-1].size:
+        raise ProofFailed(
+            f"no checkpoint covers record {position} yet; one is signed every minute or so"
+        )
+    newest = segments[-1]
+    path = inclusion_path(position, newest.size, root)
+    return InclusionProof(
+        origin=newest.origin,
+        position=position,
+        size=newest.size,
+        path=tuple(base64.b64encode(step).decode() for step in path),
+        note=newest.note,
+    )
+
+
+def check_proof(proof: InclusionProof, record: bytes, verifier: NoteVerifier) -> Checkpoint:
+    """Return the signed checkpoint that covers a record.
+
+    Parameters
+    ----------
+    proof
+        As `prove` made it; it may come from anybody.
+    record
+        The bytes whose hash was logged.
+    verifier
+        The key that the auditor trusts.
+
+    Raises
+    ------
+    ProofFailed
+        If the record is not the one that was logged.
+    BadNote
+        If the checkpoint is not signed by the key.
+    """
+    checkpoint = verifier.open(proof.note)
+    if (checkpoint.origin, checkpoint.size) != (proof.origin, proof.size):
+        raise ProofFailed("the proof and its checkpoint speak of different logs")
+    try:
+        path = [base64.b64decode(step, validate=True) for step in proof.path]
+    except ValueError:
+        raise ProofFailed("the proof is damaged") from None
+    if root_from_inclusion(proof.position, proof.size, leaf_hash(record), path) != checkpoint.root:
+        raise ProofFailed(
+            f"the record is not number {proof.position} of {proof.origin} as it was signed at "
+            f"{checkpoint.time}"
+        )
+    return checkpoint

@@ -1,0 +1,129 @@
+"""Brings checkpoints to where the writer of the log cannot change them.
+
+Each checkpoint covers everything before it, so one that could not be delivered is covered by
+the next; the newest of every log is delivered again at each start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+import structlog
+from aiokafka.errors import KafkaError
+
+from streams.ledger.log import Segment
+from streams.ledger.note import BadNote
+from streams.topics import CHECKPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from streams.ledger.note import Checkpoint, NoteVerifier
+
+log = structlog.get_logger(__name__)
+
+HEADERS = (
+    ("content-type", b"application/json"),
+    ("ce_specversion", b"1.0"),
+    ("ce_type", b"io.vedette.checkpoint.v1"),
+    ("ce_source", b"vedette/index"),
+)
+#: A file of checkpoints larger than this is not read.
+MAX_FILE_BYTES = 1 << 30
+
+
+class Sender(Protocol):
+    """The part of `streams.producer.Producer` that is needed."""
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> asyncio.Future[object]:
+        """Queue a record; the future is done when the broker has it."""
+
+
+class Publisher:
+    """Sends closed segments to their topic and appends them to a file.
+
+    Parameters
+    ----------
+    producer
+        Started producer.
+    path
+        File, best on another machine; None: none.
+    """
+
+    def __init__(self, producer: Sender, path: Path | None) -> None:
+        self._producer = producer
+        self._path = path
+        self._lock = asyncio.Lock()
+
+    async def publish(self, segments: Sequence[Segment]) -> None:
+        """Deliver segments; a destination that fails is told, not waited for."""
+        if not segments:
+            return
+        lines = [msgspec.json.encode(segment) for segment in segments]
+        for work, where in (
+            (self._to_topic(segments, lines), "topic"),
+            (self._to_file(lines), "file"),
+        ):
+            try:
+                await work
+            except (KafkaError, OSError) as error:
+                _tell(where, error)
+
+    async def _to_topic(self, segments: Sequence[Segment], lines: Sequence[bytes]) -> None:
+        for segment, line in zip(segments, lines, strict=True):
+            sent = await self._producer.send(
+                CHECKPOINTS, line, key=segment.origin.encode(), headers=HEADERS
+            )
+            await sent
+
+    async def _to_file(self, lines: Sequence[bytes]) -> None:
+        if self._path is not None:
+            async with self._lock:
+                await asyncio.to_thread(append_lines, self._path, lines)
+
+
+def _tell(where: str, error: Exception) -> None:
+    log.error("checkpoints did not reach their destination", to=where, error=type(error).__name__)
+
+
+def append_lines(path: Path, lines: Iterable[bytes]) -> None:
+    """Append lines durably."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as target:
+        target.write(b"".join(line + b"\n" for line in lines))
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def read_checkpoints(path: Path, verifier: NoteVerifier) -> list[Checkpoint]:
+    """Return the checkpoints of a file: one signed note, or one segment a line.
+
+    Raises
+    ------
+    BadNote
+        If the file holds anything that the key has not signed.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BadNote(f"{path} is too large to be read")
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise BadNote(f"{path} cannot be read") from None
+    if not text.startswith("{"):
+        return [verifier.open(text)]
+    try:
+        segments = [msgspec.json.decode(line, type=Segment) for line in text.splitlines() if line]
+    except msgspec.DecodeError:
+        raise BadNote(f"{path} holds lines that are no checkpoints") from None
+    return [verifier.open(segment.note) for segment in segments]

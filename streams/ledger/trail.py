@@ -1,0 +1,114 @@
+"""Checks every log of a trail, wherever the trail lies."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from streams.ledger.verify import Fault, Report, equivocations, verify_log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from streams.ledger.log import Segment
+    from streams.ledger.note import Checkpoint, NoteVerifier
+    from streams.ledger.verify import EntryTuple
+
+
+class Trail(Protocol):
+    """A store that holds logs."""
+
+    def origins(self) -> Mapping[str, int]:
+        """Return the size of every log by its origin."""
+
+    def segments(self, origin: str) -> Sequence[Segment]:
+        """Return the closed segments of a log by size."""
+
+    def entries(self, origin: str) -> Iterable[EntryTuple]:
+        """Yield the records of a log by position."""
+
+    def strays(self) -> Sequence[str]:
+        """Return ids of documents that belong to no log."""
+
+
+class TrailReport(NamedTuple):
+    """What a check of all logs found."""
+
+    logs: tuple[Report, ...]
+    faults: tuple[Fault, ...]
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return sum(report.size for report in self.logs)
+
+    @property
+    def unsigned(self) -> int:
+        """How many of them no checkpoint covers yet."""
+        return sum(max(0, report.size - report.signed) for report in self.logs)
+
+    @property
+    def erased(self) -> int:
+        """How many have lost their content."""
+        return sum(len(report.erased) for report in self.logs)
+
+    @property
+    def unnamed(self) -> int:
+        """How many faults were counted but not named."""
+        return sum(report.unnamed for report in self.logs)
+
+
+def verify_trail(
+    trail: Trail,
+    verifier: NoteVerifier,
+    *,
+    witnessed: Sequence[Checkpoint] = (),
+    progress: Callable[[str, int], None] | None = None,
+) -> TrailReport:
+    """Check all logs of a trail.
+
+    Parameters
+    ----------
+    trail
+        Where they lie.
+    verifier
+        The key that must have signed the checkpoints.
+    witnessed
+        Opened checkpoints that were kept where the writer of the trail cannot write.
+    progress
+        Called with an origin and the number of its records looked at.
+    """
+    origins = trail.origins()
+    reports = []
+    for origin in origins:
+        known = [item for item in witnessed if item.origin == origin]
+        reports.append(
+            verify_log(
+                origin,
+                trail.entries(origin),
+                trail.segments(origin),
+                verifier,
+                witnessed=known,
+                progress=partial(progress, origin) if progress else None,
+            )
+        )
+    faults = [fault for report in reports for fault in report.faults]
+    faults += equivocations(witnessed)
+    faults += _lost(witnessed, origins)
+    faults += [
+        Fault("inserted", "", 0, 0, event_id, "the document belongs to no log")
+        for event_id in trail.strays()
+    ]
+    return TrailReport(tuple(reports), tuple(faults))
+
+
+def _lost(witnessed: Sequence[Checkpoint], origins: Mapping[str, int]) -> list[Fault]:
+    """Return a fault for each log that a checkpoint speaks of and the trail does not hold."""
+    sizes: dict[str, int] = {}
+    for item in witnessed:
+        sizes[item.origin] = max(item.size, sizes.get(item.origin, 0))
+    return [
+        Fault("removed", origin, 0, size, None, f"the whole log of {size} records is missing")
+        for origin, size in sizes.items()
+        if origin not in origins
+    ]

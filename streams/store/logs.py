@@ -1,0 +1,246 @@
+"""The logs of an audit database: what is inserted is chained in the same transaction.
+
+Everything here runs in the thread of the writer. A transaction works on copies; the logs in
+memory move on only when it has been committed, so the two never disagree.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from streams.ledger.log import Log, LogState, Segment, new_origin
+from streams.ledger.merkle import HASH_BYTES, leaf_hash
+from streams.respond.times import iso
+from streams.store.row import STORED_FIELDS
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from streams.ledger.note import NoteSigner
+    from streams.store.row import Row, Source
+
+# ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
+_INSERT = (
+    "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body, "
+    "log, position, leaf, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (event_id) DO NOTHING"
+)
+_KNOWN = "SELECT event_id FROM documents WHERE event_id IN (SELECT value FROM json_each(?))"
+_LOAD = "SELECT id, topic, partition, origin, size, chain, stack, closed, blocks FROM logs"
+_BEGIN = (
+    "INSERT INTO logs (topic, partition, origin, size, chain, stack, closed, blocks) "
+    "VALUES (?, ?, ?, 0, ?, x'', 0, x'') RETURNING id"
+)
+_SAVE = "UPDATE logs SET size = ?, chain = ?, stack = ?, closed = ?, blocks = ? WHERE id = ?"
+_CLOSE = "INSERT INTO segments (origin, size, body) VALUES (?, ?, ?)"
+_UNCHAINED = "SELECT seq, body FROM documents WHERE log IS NULL AND seq > ? ORDER BY seq LIMIT 5000"
+_CHAIN = "UPDATE documents SET log = ?, position = ?, leaf = ?, link = ? WHERE seq = ?"
+
+#: How long a checkpoint waits that could not be stored.
+RETRY_AFTER_S = 5.0
+
+#: Where documents go that came from no topic, and those of a file older than its logs.
+LOCAL: Source = ("local", 0)
+
+
+class SegmentRules(NamedTuple):
+    """When a segment is closed: so many records, or so many seconds after its first one."""
+
+    records: int = 10_000
+    seconds: float = 60.0
+
+
+class _Open(NamedTuple):
+    id: int
+    log: Log
+    since_s: float | None
+
+
+class Logs:
+    """The logs of one database.
+
+    Parameters
+    ----------
+    name
+        First part of the origins of new logs.
+    signer
+        Signs checkpoints; None: none are made.
+    rules
+        When they are made.
+    """
+
+    def __init__(self, name: str, signer: NoteSigner | None, rules: SegmentRules) -> None:
+        self._name = name
+        self._signer = signer
+        self._rules = rules
+        self._logs: dict[Source, _Open] = {}
+        self._changed: dict[Source, _Open] = {}
+
+    def load(self, connection: sqlite3.Connection) -> None:
+        """Read the logs of the file, and chain documents that are older than logs."""
+        for key, topic, partition, origin, size, chain, stack, closed, blocks in connection.execute(
+            _LOAD
+        ):
+            state = LogState(origin, size, chain, _cut(stack), closed, _cut(blocks))
+            since_s = time.monotonic() if size > closed else None
+            self._logs[topic, partition] = _Open(key, Log(state), since_s)
+        self._adopt(connection)
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._changed = {}
+
+    def insert(self, connection: sqlite3.Connection, source: Source, rows: Sequence[Row]) -> int:
+        """Insert and chain the rows that are not there yet; return how many."""
+        if not rows:
+            return 0
+        held = self._changing(connection, source)
+        before = held.log.state
+        connection.execute("SAVEPOINT submission")
+        inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
+        if inserted != len(rows):
+            connection.execute("ROLLBACK TO submission")
+            held = held._replace(log=Log(before))
+            fresh = _fresh(connection, rows)
+            inserted = connection.executemany(_INSERT, _placed(held, fresh)).rowcount
+        connection.execute("RELEASE submission")
+        since_s = time.monotonic() if inserted and held.since_s is None else held.since_s
+        self._changed[source] = held._replace(since_s=since_s)
+        return inserted
+
+    def save(self, connection: sqlite3.Connection) -> list[Segment]:
+        """Write what changed, closing the segments that are full; return those."""
+        closed = []
+        for source, held in self._changed.items():
+            if held.log.open_records >= self._rules.records:
+                closed += self._close(connection, source, held)
+        for held in self._changed.values():
+            state = held.log.state
+            connection.execute(
+                _SAVE,
+                (
+                    state.size,
+                    state.chain,
+                    b"".join(state.stack),
+                    state.closed,
+                    b"".join(state.blocks),
+                    held.id,
+                ),
+            )
+        return closed
+
+    def committed(self) -> None:
+        """Keep what the transaction did."""
+        self._logs.update(self._changed)
+        self._changed = {}
+
+    def close_due(self, connection: sqlite3.Connection) -> list[Segment]:
+        """Close the segments whose time has come, within a transaction."""
+        closed = []
+        for source, held in self._logs.items():
+            if held.since_s is not None and self._due_s(held) <= time.monotonic():
+                changed = held._replace(log=Log(held.log.state))
+                self._changed[source] = changed
+                closed += self._close(connection, source, changed)
+        return closed + self.save(connection)
+
+    def seconds_until_due(self) -> float | None:
+        """Return how long no segment has to be closed, None if there is none to close."""
+        if self._signer is None:
+            return None
+        due = [self._due_s(held) for held in self._logs.values() if held.since_s is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
+
+    def postpone(self) -> None:
+        """Try the segments that are due again after a while."""
+        later_s = time.monotonic() - self._rules.seconds + RETRY_AFTER_S
+        for source, held in self._logs.items():
+            if held.since_s is not None and self._due_s(held) <= time.monotonic():
+                self._logs[source] = held._replace(since_s=later_s)
+
+    def make_due(self) -> None:
+        """Let every open segment be closed at once."""
+        self._rules = self._rules._replace(seconds=0.0)
+
+    def _due_s(self, held: _Open) -> float:
+        return (held.since_s or 0.0) + self._rules.seconds
+
+    def _close(self, connection: sqlite3.Connection, source: Source, held: _Open) -> list[Segment]:
+        if self._signer is None:
+            return []
+        segment = held.log.close_segment(self._signer, iso(datetime.now(UTC)))
+        connection.execute(_CLOSE, (segment.origin, segment.size, msgspec.json.encode(segment)))
+        self._changed[source] = held._replace(since_s=None)
+        return [segment]
+
+    def _changing(self, connection: sqlite3.Connection, source: Source) -> _Open:
+        """Return the copy of a log that this transaction works on."""
+        held = self._changed.get(source)
+        if held is not None:
+            return held
+        known = self._logs.get(source)
+        if known is None:
+            log = Log.begin(new_origin(self._name, *source))
+            values = (*source, log.origin, log.chain)
+            return _Open(connection.execute(_BEGIN, values).fetchone()[0], log, None)
+        return known._replace(log=Log(known.log.state))
+
+    def _adopt(self, connection: sqlite3.Connection) -> None:
+        last = 0
+        while rows := connection.execute(_UNCHAINED, (last,)).fetchall():
+            self.begin()
+            connection.execute("BEGIN IMMEDIATE")
+            held = self._changing(connection, LOCAL)
+            first, leaves = held.log.size, [leaf_hash(body) for _, body in rows]
+            links = held.log.append(leaves)
+            connection.executemany(
+                _CHAIN,
+                [
+                    (held.id, first + number, leaf, link, seq)
+                    for number, ((seq, _), leaf, link) in enumerate(
+                        zip(rows, leaves, links, strict=True)
+                    )
+                ],
+            )
+            self._changed[LOCAL] = held._replace(since_s=time.monotonic())
+            self.save(connection)
+            connection.execute("COMMIT")
+            self.committed()
+            last = rows[-1][0]
+
+
+def latest_segments(connection: sqlite3.Connection) -> list[Segment]:
+    """Return the newest segment of every log."""
+    sql = "SELECT body, max(size) FROM segments GROUP BY origin"
+    return [msgspec.json.decode(row[0], type=Segment) for row in connection.execute(sql)]
+
+
+def _placed(held: _Open, rows: Sequence[Row]) -> list[tuple[object, ...]]:
+    """Append rows to the log and return them with their places."""
+    first, key = held.log.size, held.id
+    leaves = [leaf_hash(row.body) for row in rows]
+    links = held.log.append(leaves)
+    return [
+        (*row[:STORED_FIELDS], key, first + number, leaf, link)
+        for number, (row, leaf, link) in enumerate(zip(rows, leaves, links, strict=True))
+    ]
+
+
+def _fresh(connection: sqlite3.Connection, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows that are not stored yet, each id once."""
+    ids = msgspec.json.encode([row.event_id for row in rows]).decode()
+    known = {row[0] for row in connection.execute(_KNOWN, (ids,))}
+    fresh: dict[str, Row] = {}
+    for row in rows:
+        if row.event_id not in known:
+            fresh.setdefault(row.event_id, row)
+    return list(fresh.values())
+
+
+def _cut(hashes: bytes) -> tuple[bytes, ...]:
+    return tuple(hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES))
