@@ -115,6 +115,7 @@ class Follower:
         VERDICT_ENTRIES.set(len(self._table))
 
     def _become_warm(self) -> None:
+        self.heard_s = time.monotonic()
         self.warm.set()
         log.info("verdicts loaded", clients=len(self._table))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -217,3 +219,18 @@ def test_wrong_rules_at_the_start_stop_the_worker(tmp_path):
     (tmp_path / "a.yaml").write_text("- id: 7")
     with pytest.raises(RuleError):
         Rules((BUILT_IN, tmp_path))
+
+
+async def test_the_directory_is_watched(tmp_path):
+    write(tmp_path, version=2)
+    rules = Rules((BUILT_IN, tmp_path))
+    watching = asyncio.create_task(rules.watch(0.01))
+    try:
+        write(tmp_path, version=9)
+        for _ in range(500):
+            if rules.current.by_id["burst"].version == 9:
+                break
+            await asyncio.sleep(0.01)
+        assert rules.current.by_id["burst"].version == 9
+    finally:
+        watching.cancel()
