@@ -62,7 +62,7 @@ def callers(seed: int, most: int, factor: float | None = None) -> list[Caller]:
             if len(mine["client"]) >= HISTORY + JUDGED:
                 found.append((f"{file[9:16]}-{client}", mine))
     chosen = rng.permutation(len(found))[:most]
-    return [_caller(*found[index], rng, factor) for index in chosen.tolist()]
+    return [_caller(found[index][0], found[index][1], rng, factor) for index in chosen.tolist()]
 
 
 def _caller(
