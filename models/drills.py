@@ -76,11 +76,11 @@ def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
 
 
 def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
-    """Yield clients that search for an input that the student misreads."""
+    """Yield clients that search for an input that the student misreads, or that copy it."""
     rng = np.random.default_rng([seed, 2])
     for kind, move in _MOVES.items():
         for number in range(CLIENTS):
-            search = _descend if number % 2 else _probe
+            search = _SEARCHES[number % len(_SEARCHES)]
             yield _drill(scene, kind, search(scene, move, rng), hostile=True)
 
 
@@ -153,6 +153,37 @@ def _descend(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
         if found < margin:
             best, margin = candidate, found
     return to_bytes(np.stack(asked))
+
+
+def _confine(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Try corners of a box round an input, and keep those that lower the margin."""
+    x = scene.pick(rng).astype(float)
+    label, half = scene.label(x), float(np.exp(rng.uniform(np.log(8), np.log(50))))
+    best = np.clip(x + half * np.sign(_blocks(scene, rng)), 0, 255)
+    margin, asked = scene.margin(best, label), [x, best]
+    while len(asked) < QUERIES:
+        change = move(scene, rng)
+        candidate = np.where(change != 0, np.clip(x + half * np.sign(change), 0, 255), best)
+        asked.append(candidate)
+        found = scene.margin(candidate, label)
+        if found < margin:
+            best, margin = candidate, found
+    return to_bytes(np.stack(asked))
+
+
+def _multiply(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Ask about neighbours of a few inputs, and about neighbours of these: a copy learns so."""
+    known = [scene.pick(rng).astype(float) for _ in range(int(rng.integers(4, QUERIES // 2)))]
+    asked, size = list(known), float(np.exp(rng.uniform(np.log(8), np.log(50))))
+    while len(asked) < QUERIES:
+        source = known[len(asked) % len(known)]
+        neighbour = np.clip(source + size * np.sign(move(scene, rng)), 0, 255)
+        asked.append(neighbour)
+        known.append(neighbour)
+    return to_bytes(np.stack(asked))
+
+
+_SEARCHES = (_probe, _descend, _confine, _multiply)
 
 
 def _white(scene: Scene, rng: Generator) -> Vector:
