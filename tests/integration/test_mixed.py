@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.frames import decode_frame
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import PARTITIONS, Worker, create_topics
+from tests.integration.ingesting import LONG, PARTITIONS, Worker, create_topics
 from tests.unit.decode.records import EVENT, REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Any]:
     ("count", "kills", "pause_s"),
     [
         (4000, 2, 0.4),
-        pytest.param(1_000_000, 12, 0.0, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(1_000_000, 12, 0.0, marks=LONG),
     ],
 )
 async def test_every_record_is_accounted_for(
