@@ -68,7 +68,9 @@ class AlertmanagerSettings(SinkSettings):
     type: Literal["alertmanager"]
     url: SecretStr
     token: SecretStr | None = None
-    firing_s: float = Field(default=14_400.0, gt=0, description="how long an alert fires")
+    firing_s: float = Field(
+        default=21_600.0, gt=0, description="how long an alert fires; longer than reminders take"
+    )
 
 
 class PagerDutySettings(SinkSettings):

@@ -101,7 +101,8 @@ def explain(
         item = decode_finding(data)
     except PoisonRecord as error:
         raise ConfigError(f"this is no finding: {error}") from None
-    rule, shadows = _load(directory).take(item)
+    taken = _load(directory).take(item)
+    rule = taken.rule or taken.shadows[0]
     severity = bounded(rule, item.severity)
     mode = "in shadow" if load_settings().respond.verdict_shadow else "live"
     lines = [
@@ -113,7 +114,7 @@ def explain(
         f"resolved  after {rule.window_s:.0f} s without findings",
         f"sinks     {', '.join(rule.routes) or 'those whose filters take it'}",
         f"inhibits  {', '.join(rule.inhibits) or 'nothing'}",
-        f"shadow    {', '.join(other.id for other in shadows) or 'no other rule'}",
+        f"shadow    {', '.join(other.id for other in taken.shadows) or 'no rule'}",
     ]
     console = Console(highlight=False, markup=False, soft_wrap=True)
     for line in lines:

@@ -24,6 +24,7 @@ Reason = Literal[
 
 #: Why a sink is not told of an alert, or not now. Closed set: a metric label.
 Withheld = Literal[
+    "before_start",
     "heartbeat",
     "model",
     "quiet_hours",

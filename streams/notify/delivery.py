@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections import deque
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import structlog
@@ -48,7 +48,18 @@ RECONNECT_S = 2.0
 #: Alerts that quiet hours may hold in memory; beyond them the oldest are told before the end.
 MAX_QUIET = 5000
 
+#: A sink that never committed is told of no alerts older than this: they may be a month's.
+NEW_SINK_HISTORY_S = 3600.0
+
 _decoder = msgspec.json.Decoder(Alert)
+
+
+class _Waiting(NamedTuple):
+    """A record of the alerts; ``alert`` is None if it is none."""
+
+    offset: int
+    sent_ms: int
+    alert: Alert | None
 
 
 class Delivery:
@@ -85,7 +96,8 @@ class Delivery:
         self._limiter = limiter_of(sink)
         self._consumer: Any = None
         self._partition: Any = None
-        self._waiting: deque[tuple[int, Alert | None]] = deque()
+        self._waiting: deque[_Waiting] = deque()
+        self._not_before_ms = 0
         self._quiet: list[Alert] = []
         self._quiet_from: int | None = None
         self._position = 0
@@ -146,24 +158,31 @@ class Delivery:
         self._waiting.clear()
         self._quiet.clear()
         self._quiet_from = None
+        self._not_before_ms = 0
         while not self._waiting:
             await self._fetch(POLL_MS)
+        await self._forget_history()
         progress = await asyncio.to_thread(read_progress, self._kafka, self._group)
         self._limiter.due_s = max(self._limiter.due_s, progress.due_s)
         if progress.quiet_from is not None:
             await self._hold_again(progress.quiet_from)
         return progress
 
+    async def _forget_history(self) -> None:
+        """Tell a new sink what goes on, not what happened in the last month."""
+        if await self._consumer.committed(self._partition) is None:
+            self._not_before_ms = int((time.time() - NEW_SINK_HISTORY_S) * 1000)
+
     async def _hold_again(self, quiet_from: int) -> None:
         """Read again what quiet hours held back before the committed offset."""
-        committed = self._waiting[0][0]
+        committed = self._waiting[0].offset
         self._waiting.clear()
         self._consumer.seek(self._partition, quiet_from)
-        while not self._waiting or self._waiting[-1][0] < committed:
+        while not self._waiting or self._waiting[-1].offset < committed:
             await self._fetch(POLL_MS)
         self._quiet_from = quiet_from
-        while self._waiting and self._waiting[0][0] < committed:
-            _, alert = self._waiting.popleft()
+        while self._waiting and self._waiting[0].offset < committed:
+            alert = self._waiting.popleft().alert
             if alert is None or withheld(alert, self._sink) is not None:
                 continue
             if may_wait(alert, self._sink.quiet_hours):
@@ -183,14 +202,14 @@ class Delivery:
 
     async def _repeat(self, end: int) -> bool:
         """Send the digest that was announced again: the same alerts, so the same id."""
-        while not self._waiting or self._waiting[-1][0] < end - 1:
+        while not self._waiting or self._waiting[-1].offset < end - 1:
             await self._fetch(POLL_MS)
         return await self._send(self._taken(end))
 
     async def _deliver_next(self) -> bool:
         """Deliver the next alert, or a digest of those that wait; false if disabled."""
-        offset, alert = self._waiting[0]
-        if self._passes_over(alert):
+        offset = self._waiting[0].offset
+        if self._passes_over(self._waiting[0]):
             self._waiting.popleft()
             self._position = offset + 1
             if not self._waiting:
@@ -201,17 +220,20 @@ class Delivery:
             return await self._send(self._taken(offset + 1))
         await asyncio.sleep(wait_s)
         await self._fetch(0)
-        taken = self._taken(self._waiting[-1][0] + 1, MAX_HELD)
+        taken = self._taken(self._waiting[-1].offset + 1, MAX_HELD)
         if len(taken) > 1:
             metrics.WITHHELD.labels(self._notifier.name, "rate_limit").inc(len(taken))
             await self._commit(offset=offset, digest_end=self._position)
         return await self._send(taken)
 
-    def _passes_over(self, alert: Alert | None) -> bool:
+    def _passes_over(self, waiting: _Waiting) -> bool:
         """Tell whether the sink is not told of an alert, or not now."""
+        alert = waiting.alert
         if alert is None:
             return True
         reason = withheld(alert, self._sink)
+        if 0 < waiting.sent_ms < self._not_before_ms:
+            reason = "before_start"
         if reason is None and is_quiet(alert, self._sink.quiet_hours, _now()):
             reason = "quiet_hours"
             self._hold(alert)
@@ -221,20 +243,20 @@ class Delivery:
 
     def _hold(self, alert: Alert) -> None:
         if self._quiet_from is None:
-            self._quiet_from = self._waiting[0][0]
+            self._quiet_from = self._waiting[0].offset
         self._quiet.append(alert)
 
     def _taken(self, end: int, limit: int | None = None) -> list[Alert]:
         """Take the alerts before ``end`` off the queue, those that the sink is told of."""
         taken: list[Alert] = []
-        while self._waiting and self._waiting[0][0] < end:
+        while self._waiting and self._waiting[0].offset < end:
             if limit is not None and len(taken) >= limit:
                 break
-            offset, alert = self._waiting[0]
-            if alert is not None and not self._passes_over(alert):
-                taken.append(alert)
+            waiting = self._waiting[0]
+            if waiting.alert is not None and not self._passes_over(waiting):
+                taken.append(waiting.alert)
             self._waiting.popleft()
-            self._position = offset + 1
+            self._position = waiting.offset + 1
         return taken
 
     async def _send(self, alerts: list[Alert]) -> bool:
@@ -271,7 +293,8 @@ class Delivery:
         for partition, records in batches.items():
             self._partition = partition
             for record in records:
-                self._waiting.append((record.offset, self._decode(record.value, record.offset)))
+                alert = self._decode(record.value, record.offset)
+                self._waiting.append(_Waiting(record.offset, record.timestamp or 0, alert))
 
     async def _commit(self, offset: int | None = None, digest_end: int | None = None) -> None:
         progress = Progress(

@@ -30,6 +30,7 @@ Reason = Literal[
 MAX_TIMELINE = 24
 _FIRST_MOMENTS = 8
 MAX_SAMPLES = 32
+MAX_KEPT_EVIDENCE = 64
 
 
 class Key(NamedTuple):
@@ -98,6 +99,15 @@ class Incident(msgspec.Struct, kw_only=True):
         self.timeline.append(moment)
         if len(self.timeline) > MAX_TIMELINE:
             del self.timeline[_FIRST_MOMENTS]
+
+
+def slim(finding: Finding) -> Finding:
+    """Return a finding without what an incident need not keep: it lives long, and so do many."""
+    if len(finding.subject.ids) <= MAX_SAMPLES and len(finding.evidence) <= MAX_KEPT_EVIDENCE:
+        return finding
+    kept = dict(list(finding.evidence.items())[:MAX_KEPT_EVIDENCE])
+    subject = msgspec.structs.replace(finding.subject, ids=finding.subject.ids[:MAX_SAMPLES])
+    return msgspec.structs.replace(finding, subject=subject, evidence=kept)
 
 
 def incident_id(*parts: str) -> str:

@@ -29,6 +29,7 @@ from streams.respond.incident import (
     Reason,
     Told,
     incident_id,
+    slim,
 )
 from streams.respond.risk import raised
 from streams.respond.seen import Seen
@@ -99,9 +100,11 @@ class Incidents:
             return []
         time_us = microseconds(event_time(finding.time))
         self.watermark_us = max(self.watermark_us, time_us)
-        rule, shadows = rules.take(finding)
-        alerts = self._observe(rule, finding, time_us, rules, shadow=False)
-        for other in shadows:
+        taken = rules.take(finding)
+        alerts = []
+        if taken.rule is not None:
+            alerts += self._observe(taken.rule, finding, time_us, rules, shadow=False)
+        for other in taken.shadows:
             alerts += self._observe(other, finding, time_us, rules, shadow=True)
         alerts += self.advance(self.watermark_us, rules)
         return alerts
@@ -245,7 +248,7 @@ class Incidents:
             last_us=time_us,
             touched_us=self.watermark_us,
             severity=severity,
-            strongest=finding,
+            strongest=slim(finding),
             earlier=self.ended.get(key, 0),
         )
         self.open[key] = incident
@@ -261,7 +264,7 @@ class Incidents:
         if RANK[severity] > RANK[incident.severity]:
             incident.severity = severity
         if finding.log_e > incident.strongest.log_e:
-            incident.strongest = finding
+            incident.strongest = slim(finding)
         if len(incident.samples) < MAX_SAMPLES:
             _sample(incident, interactions_of(finding))
         if finding.subject.type not in ("client", "campaign"):

@@ -87,9 +87,9 @@ class Responder:
         rules = self._rules()
         outs = [alert_out(alert) for alert in self.incidents.take(finding, rules)]
         outs += self._expired()
-        rule, _ = rules.take(finding)
-        for verdict in self._policy.verdicts(finding, rule, self.book):
-            outs.append(_verdict_out(verdict))
+        rule = rules.take(finding).rule
+        if rule is not None:
+            outs += map(_verdict_out, self._policy.verdicts(finding, rule, self.book))
         return outs
 
     def take_feedback(self, value: bytes | None) -> list[Out]:

@@ -57,8 +57,8 @@ class VerdictBook:
     Parameters
     ----------
     capacity
-        Most clients remembered. The one that was judged longest ago is forgotten first; its
-        record stays in the topic until its client is judged again.
+        Most clients remembered. The one that was judged longest ago is forgotten first; what it
+        was told holds until it ends.
     """
 
     def __init__(self, capacity: int = 200_000) -> None:
@@ -136,10 +136,13 @@ class VerdictBook:
         while self._ends and self._ends[0][0] <= self._latest:
             _, client = heapq.heappop(self._ends)
             held = self._held.get(client)
-            if held is not None and held.until <= self._latest:
+            if held is not None and held.until > self._latest:
+                continue  # it was prolonged
+            if held is not None:
                 self.forget(client)
                 self._remember(held)
-                yield client
+            # Also of whom there was no room to remember: its record must not stay for ever.
+            yield client
 
     def _remember(self, verdict: Verdict) -> None:
         if verdict.by == "human":

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from config.errors import PoisonRecord
+from config.errors import Fatal, PoisonRecord
 from streams.dlq import DeadLetters
 from streams.identity import load_pseudonyms
 from streams.metrics.catalogue import SNAPSHOT_SECONDS
-from streams.notify.sinks import deliveries
+from streams.notify.sinks import deliveries, sinks_of
 from streams.producer import Producer
 from streams.respond.policy import VerdictPolicy, secret_chance
 from streams.respond.responder import Responder, alert_out
 from streams.respond.snapshot import dump, load
-from streams.respond.verdict_log import load_verdicts
+from streams.respond.verdict_log import end_offsets, load_verdicts
 from streams.roles.background import Background
 from streams.rules.reload import Rules, directories_of
 from streams.selfwatch.watcher import Watcher
@@ -61,7 +61,7 @@ class RespondRole:
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
         self._store = SnapshotStore(settings.state)
         # Built here, so that wrong rules, URLs or secrets stop the worker before it joins a group.
-        self._rules = Rules(directories_of(settings.respond.rules_dir))
+        self._rules = Rules(directories_of(settings.respond.rules_dir), sinks_of(settings))
         chance = secret_chance(load_pseudonyms(settings).of)
         policy = VerdictPolicy(settings.respond, chance)
         self._responder = Responder(settings.respond, lambda: self._rules.current, policy)
@@ -87,13 +87,19 @@ class RespondRole:
         """Take over the incidents and the verdicts that hold."""
         if not partitions:
             return
+        if {partition.topic for partition in partitions} != set(self.topics):
+            # Faust keeps topics together that have as many partitions as each other.
+            raise Fatal(
+                f"{FINDINGS} and {FEEDBACK} went to different workers; give both one partition"
+            )
         saved = await asyncio.to_thread(self._store.read, SNAPSHOT)
         if saved is not None:
             responder = self._responder
-            self._next_offsets = load(saved[1], responder.incidents, responder.book)
+            offsets = load(saved[1], responder.incidents, responder.book)
+            ends = await end_offsets(self._settings.kafka, self.topics)
+            self._next_offsets = _within(offsets, ends)
         await load_verdicts(self._responder.book, self._settings.kafka)
-        if any(partition.topic == FINDINGS for partition in partitions):
-            self._watcher.start(self._background)
+        self._watcher.start(self._background)
 
     async def process(self, chunk: Chunk) -> None:
         """Respond to a chunk; its acknowledgement waits for the next snapshot."""
@@ -114,7 +120,7 @@ class RespondRole:
         """Make incidents durable and acknowledge what is held."""
         async with self._lock:
             await self._snapshot()
-        if any(partition.topic == FINDINGS for partition in partitions):
+        if partitions:
             await self._watcher.stop()
 
     async def stop(self) -> None:
@@ -186,6 +192,20 @@ class RespondRole:
                     watermark_us, since_s = incidents.watermark_us, now_s
                 if now_s >= self._snapshot_due_s:
                     await self._snapshot()
+
+
+def _within(offsets: dict[str, int], ends: dict[str, int]) -> dict[str, int]:
+    """Return the offsets to go on from, none beyond the end of its topic.
+
+    A topic that was made anew begins at zero: with the old position its first findings would be
+    taken for known ones.
+    """
+    kept = {name: offset for name, offset in offsets.items() if offset <= ends.get(name, 0)}
+    for name in offsets.keys() - kept.keys():
+        log.warning(
+            "a topic is shorter than what was read of it; reading from where it is", at=name
+        )
+    return kept
 
 
 def _headers(kind: str, identity: str) -> list[tuple[str, bytes]]:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -21,7 +21,7 @@ from streams.rules.model import Example, Rule
 from streams.rules.yaml_source import Source, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from detectors.finding import Finding
 
@@ -29,6 +29,13 @@ MAX_FILES = 256
 MAX_CACHED = 4096
 #: Rules that come with Vedette.
 BUILT_IN = Path(config.__file__).with_name("rules")
+
+
+class Taken(NamedTuple):
+    """Whose a finding is; ``rule`` is None if it is only of rules in shadow."""
+
+    rule: Rule | None
+    shadows: tuple[Rule, ...]
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,7 @@ class RuleSet:
 
     rules: tuple[Rule, ...]
     digest: str
-    _cache: dict[tuple[object, ...], tuple[Rule, tuple[Rule, ...]]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    _cache: dict[tuple[object, ...], Taken] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def by_id(self) -> Mapping[str, Rule]:
@@ -60,10 +65,11 @@ class RuleSet:
             for name in self.by_id
         }
 
-    def take(self, finding: Finding) -> tuple[Rule, tuple[Rule, ...]]:
+    def take(self, finding: Finding) -> Taken:
         """Return the rule that takes a finding, and the shadow rules that would have.
 
-        No finding goes unseen: what no rule matches falls to `FALLBACK`.
+        No finding goes unseen: what no rule matches falls to `FALLBACK`. What only shadow rules
+        match is theirs alone, so that a rule can be moved into shadow without becoming louder.
         """
         key = (
             finding.kind,
@@ -81,15 +87,26 @@ class RuleSet:
             found = self._cache[key] = self._take(finding)
         return found
 
-    def _take(self, finding: Finding) -> tuple[Rule, tuple[Rule, ...]]:
+    def _take(self, finding: Finding) -> Taken:
         matching = [rule for rule in self.rules if matches(rule, finding, finding.subject.type)]
-        active = (rule for rule in matching if rule.mode == "active")
+        active = [rule for rule in matching if rule.mode == "active"]
         shadow = tuple(rule for rule in matching if rule.mode == "shadow")
-        return next(active, FALLBACK), shadow
+        if active:
+            return Taken(active[0], shadow)
+        return Taken(None if shadow else FALLBACK, shadow)
 
 
-def load_rules(directories: Sequence[Path] = (BUILT_IN,)) -> RuleSet:
+def load_rules(
+    directories: Sequence[Path] = (BUILT_IN,), sinks: Collection[str] | None = None
+) -> RuleSet:
     """Load every ``*.yaml`` of the directories; a later one may replace rules of an earlier one.
+
+    Parameters
+    ----------
+    directories
+        Where to look.
+    sinks
+        Names that ``routes`` may hold; None permits all.
 
     Raises
     ------
@@ -108,6 +125,7 @@ def load_rules(directories: Sequence[Path] = (BUILT_IN,)) -> RuleSet:
                 own[rule.id] = rule
         chosen.update(own)
     _check_references(chosen)
+    _check_routes(chosen, sinks)
     return RuleSet(tuple(chosen.values()), digest.hexdigest()[:12])
 
 
@@ -168,6 +186,14 @@ def _check_references(rules: Mapping[str, Rule]) -> None:
         for name in rule.inhibits:
             if name not in rules or name == rule.id:
                 raise RuleError(f"rule {rule.id}", None, f"it inhibits {name!r}, no other rule")
+
+
+def _check_routes(rules: Mapping[str, Rule], sinks: Collection[str] | None) -> None:
+    """Refuse routes to sinks that are not there: nobody would be told."""
+    for rule in rules.values():
+        for name in rule.routes if sinks is not None else ():
+            if name not in (sinks or ()):
+                raise RuleError(f"rule {rule.id}", None, f"it is routed to {name!r}, no sink")
 
 
 def _files(directory: Path) -> Iterable[tuple[str, bytes]]:

@@ -39,8 +39,9 @@ class Updates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """When an open incident is worth telling again.
 
     ``evidence`` and ``growth`` are factors over what was last told, of the log evidence and of
-    the number of clients; a campaign's growth is told at most every ``growth_every_s``;
-    ``remind_s`` repeats an alert that nobody acknowledged while findings still arrive.
+    the number of clients; a campaign's growth is told at most every ``growth_every_s``, and
+    slower growth after a pause that begins there and doubles each time; ``remind_s`` repeats an
+    alert that nobody acknowledged while findings still arrive.
     """
 
     evidence: Annotated[float, Meta(ge=1.1, le=100)] = 3.0

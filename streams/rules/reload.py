@@ -17,7 +17,7 @@ from streams.rules.errors import RuleError
 from streams.rules.load import BUILT_IN, load_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
 
@@ -33,6 +33,8 @@ class Rules:
     ----------
     directories
         Where rules lie; later ones win.
+    sinks
+        Names that rules may be routed to; None permits all.
 
     Raises
     ------
@@ -40,10 +42,11 @@ class Rules:
         If the rules are wrong at the start: there is no old set to keep.
     """
 
-    def __init__(self, directories: Sequence[Path]) -> None:
+    def __init__(self, directories: Sequence[Path], sinks: Collection[str] | None = None) -> None:
         self._directories = tuple(directories)
+        self._sinks = sinks
         self._seen = _content(self._directories)
-        self.current = load_rules(self._directories)
+        self.current = load_rules(self._directories, sinks)
         self._show()
 
     def refresh(self) -> bool:
@@ -53,7 +56,7 @@ class Rules:
             return False
         self._seen = content
         try:
-            loaded = load_rules(self._directories)
+            loaded = load_rules(self._directories, self._sinks)
         except RuleError as error:
             RULES_RELOADED.labels("error").inc()
             log.warning("rules are wrong, the old ones stay in force", error=str(error))

@@ -98,7 +98,7 @@ class Follower:
                         self._become_warm()
             while True:
                 await self._poll(consumer)
-                # Positions come from the broker's answers; an empty poll says nothing.
+                # An empty poll looks the same whether nothing is new or nobody answers.
                 await consumer.end_offsets(partitions)
                 self.heard_s = time.monotonic()
                 self._failing = False
@@ -113,9 +113,9 @@ class Follower:
                 if record.key is not None and take(record.key, record.value) and warm:
                     self._on_change(record.key.decode(errors="replace"))
         VERDICT_ENTRIES.set(len(self._table))
-        self.heard_s = time.monotonic()
 
     def _become_warm(self) -> None:
+        self.heard_s = time.monotonic()
         self.warm.set()
         log.info("verdicts loaded", clients=len(self._table))
 

@@ -2,7 +2,8 @@
 
 ``GET /v1/verdicts/CLIENT`` answers for a pseudonym, ``GET /v1/verdicts?client=NAME`` for the name
 that the gateway knows the client by (its pseudonym is made here and the name forgotten),
-``POST /v1/verdicts`` for many pseudonyms at once. ``GET /healthz`` is 200 once the table is warm.
+``POST /v1/verdicts`` for many pseudonyms at once. ``GET /healthz`` is 200 once the table is warm,
+``GET /metrics`` is for Prometheus.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.metrics.catalogue import VERDICT_LOOKUP_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from streams.verdicts.follow import Follower
     from streams.verdicts.judgement import Judgement
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 MAX_BODY_BYTES = 256 << 10
 MAX_CLIENT_CHARS = 512
 MAX_CLIENTS = 1000
+_LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 _encoder = msgspec.json.Encoder()
 
@@ -56,11 +59,12 @@ class VerdictService:
 
     def app(self) -> web.Application:
         """Return the web application."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_only_local])
         app.router.add_get("/v1/verdicts/{client}", self._one)
         app.router.add_get("/v1/verdicts", self._named)
         app.router.add_post("/v1/verdicts", self._many)
         app.router.add_get("/healthz", self._health)
+        app.router.add_get("/metrics", _metrics)
         return app
 
     async def _one(self, request: web.Request) -> web.Response:
@@ -98,6 +102,21 @@ class VerdictService:
     async def _health(self, _: web.Request) -> web.Response:
         warm = self._follower.warm.is_set()
         return web.Response(status=200 if warm else 503, text="warm" if warm else "loading")
+
+
+@web.middleware
+async def _only_local(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Refuse other names for loopback: a web page may resolve its own name to this address."""
+    host, colon, port = request.host.rpartition(":")
+    if (host if colon and port.isdigit() else request.host) not in _LOCAL_NAMES:
+        return web.json_response({"error": "ask for 127.0.0.1 or localhost"}, status=421)
+    return await handler(request)
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _fields(answer: Answer) -> dict[str, Any]:

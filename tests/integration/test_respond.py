@@ -23,7 +23,7 @@ from streams.topics import FINDINGS, VERDICTS, dlq
 from tests.integration.killing import produce, role_process
 from tests.unit.respond.samples import finding
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -34,17 +34,23 @@ class Receiver:
     def __init__(self) -> None:
         #: Every body that came under an id.
         self.ids: defaultdict[str, list[bytes]] = defaultdict(list)
-        self.requests = 0
+        #: The same of the second sink.
+        self.events: defaultdict[str, list[bytes]] = defaultdict(list)
         self.dice = random.Random(5)
         self.port = 0
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
         Webhook(SECRET).verify(body, dict(request.headers))
-        self.requests += 1
+        return self.take(self.ids, request.headers["webhook-id"], body)
+
+    async def handle_event(self, request: web.Request) -> web.Response:
+        return self.take(self.events, request.headers["ce-id"], await request.read())
+
+    def take(self, kept: dict[str, list[bytes]], identity: str, body: bytes) -> web.Response:
         if self.dice.random() < 0.5:
             return web.Response(status=503)
-        self.ids[request.headers["webhook-id"]].append(body)
+        kept[identity].append(body)
         return web.Response(status=204)
 
 
@@ -53,6 +59,7 @@ async def receiving():
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/hook", receiver.handle)
+    app.router.add_post("/events", receiver.handle_event)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -72,12 +79,20 @@ def environment(broker, tmp_path, port):
         "allow_private": True,
         "per_minute": 6000,
     }
+    events = {
+        "type": "cloudevents",
+        "name": f"{hook['name']}-events",
+        "url": f"http://127.0.0.1:{port}/events",
+        "allow_private": True,
+        "per_minute": 6000,
+    }
     return {
         "VEDETTE_HOME": str(tmp_path),
         "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
         "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
         "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
         "VEDETTE_RESPOND__WEBHOOKS": msgspec.json.encode([hook]).decode(),
+        "VEDETTE_RESPOND__SINKS": msgspec.json.encode([events]).decode(),
         "VEDETTE_RESPOND__RETRY_SCHEDULE_S": msgspec.json.encode([0.05] * 20).decode(),
         "VEDETTE_RESPOND__VERDICT_DELAY_S": "0",
         "VEDETTE_METRICS__ENABLED": "false",
@@ -92,7 +107,6 @@ def findings(run, count):
         yield finding(id=f"{run}-{number}", subject=subject, model=model)
 
 
-@pytest.mark.slow
 async def test_kill_9_loses_no_alert_and_repeats_keep_their_id(broker, tmp_path):
     run = uuid.uuid4().hex
     made = list(findings(run, 120))
@@ -103,13 +117,15 @@ async def test_kill_9_loses_no_alert_and_repeats_keep_their_id(broker, tmp_path)
         )
         with role_process("respond", environment(broker, tmp_path, receiver.port)) as role:
             await role.kill_again_and_again(times=2, seed=1)
-            await role.until(lambda: expected <= receiver.ids.keys())
+            for kept in (receiver.ids, receiver.events):
+                await role.until(lambda kept=kept: expected <= kept.keys())
         await sending
-        # How much is repeated depends on what a kill found uncommitted; what it says does not.
-        mine = {key: bodies for key, bodies in receiver.ids.items() if key in expected}
-        assert mine.keys() == expected
-        assert all(len(set(bodies)) == 1 for bodies in mine.values())
-        assert list(mine) == [alert_id(item.id) for item in made], "out of order"
+        for kept in (receiver.ids, receiver.events):
+            # How much is repeated depends on what a kill found uncommitted; what it says does not.
+            mine = {key: bodies for key, bodies in kept.items() if key in expected}
+            assert mine.keys() == expected
+            assert all(len(set(bodies)) == 1 for bodies in mine.values())
+            assert list(mine) == [alert_id(item.id) for item in made], "out of order"
 
     book = VerdictBook()
     await load_verdicts(book, KafkaSettings(bootstrap_servers=broker))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -79,6 +80,9 @@ class Consumer:
         self.broker.committed, self.broker.metadata = offsets[TP]
         self.broker.commits.append(self.broker.committed)
 
+    async def committed(self, partition):
+        return self.broker.committed if self.broker.commits else None
+
     def seek(self, partition, offset):
         self.position = offset
 
@@ -91,8 +95,10 @@ class Broker:
     commits: list = field(default_factory=list)
     errors: list = field(default_factory=list)
 
-    def put(self, item):
-        self.records.append(FakeRecord(ALERTS, len(self.records), msgspec.json.encode(item)))
+    def put(self, item, sent_ms=0):
+        record = FakeRecord(ALERTS, len(self.records), msgspec.json.encode(item))
+        record.timestamp = sent_ms
+        self.records.append(record)
 
     def raise_next(self):
         error = self.errors.pop(0) if self.errors else None
@@ -190,6 +196,25 @@ async def test_what_is_no_alert_is_passed_over(broker):
     broker.records.insert(0, FakeRecord(ALERTS, 0, b"{}"))
     for offset, record in enumerate(broker.records):
         record.offset = offset
+    notifier = Notifier()
+    await run(notifier, broker)
+    assert notifier.got == IDS
+
+
+async def test_a_new_sink_is_not_told_what_happened_long_ago(broker):
+    now_ms = int(time.time() * 1000)
+    for record, age_s in zip(broker.records, (7200, 3500, 0), strict=True):
+        record.timestamp = now_ms - age_s * 1000
+    notifier = Notifier()
+    await run(notifier, broker)
+    assert notifier.got == IDS[1:]
+    assert broker.committed == 3
+
+
+async def test_a_sink_that_was_away_for_long_is_told_everything(broker):
+    broker.commits.append(0)
+    for record in broker.records:
+        record.timestamp = 1000
     notifier = Notifier()
     await run(notifier, broker)
     assert notifier.got == IDS

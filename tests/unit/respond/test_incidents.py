@@ -253,12 +253,30 @@ class TestCampaigns:
         reasons = [world.find(n, client=f"u1_{n}") for n in range(100)]
         assert reasons[:4] == [["opened"]] * 4
         assert reasons[4] == ["campaign_opened"]
-        assert all(not reason for reason in reasons[5:49])
-        assert reasons[49] == ["campaign_grew"]
+        # After 30 s, then after 60 s more.
+        grown = [number for number, reason in enumerate(reasons) if reason == ["campaign_grew"]]
+        assert grown == [34, 94]
         assert len(world.incidents.open) == 1
         last = world.alerts[-1]
-        assert (last.subject.type, last.subjects_total, last.exact) == ("campaign", 50, True)
-        assert "a campaign of 50 clients" in last.summary
+        assert (last.subject.type, last.subjects_total, last.exact) == ("campaign", 95, True)
+        assert "a campaign of 95 clients" in last.summary
+
+    def test_a_campaign_of_a_day_is_a_dozen_alerts_and_names_everybody(self):
+        world = World()
+        for number in range(2400):
+            world.find(number * 36, client=f"u1_{number}")
+        world.wait(2 * 86_400)
+        assert len(world.alerts) <= 20
+        assert world.alerts[-1].subjects_total == 2400
+
+    def test_a_sudden_tenfold_growth_is_told_without_the_long_pause(self):
+        world = World()
+        for number in range(6):
+            world.find(number * 90, client=f"u1_{number}")
+        told = len(world.alerts)
+        found = [world.find(600 + number / 10, client=f"u2_{number}") for number in range(400)]
+        assert ["campaign_grew"] in found
+        assert len(world.alerts) <= told + 2
 
     def test_slow_clients_are_no_campaign(self):
         world = World()
@@ -412,6 +430,17 @@ def test_a_storm_with_ten_real_incidents_in_it_becomes_a_few_alerts():
     assert burst[-1].findings_total == 60_000 - 10
     # 16,700 a second is what a million a minute needs; a loaded machine has room here.
     assert took_s < 12
+
+
+def test_an_incident_keeps_little_of_a_huge_finding():
+    world = World()
+    ids = tuple(f"u1_{number}" for number in range(24_000))
+    evidence = {f"n{number}": number for number in range(5000)}
+    world.find(kind="collusion", subject=Subject(type="campaign", ids=ids), evidence=evidence)
+    (incident,) = world.incidents.open.values()
+    assert len(incident.strongest.evidence) == 64
+    assert len(incident.strongest.subject.ids) == 32
+    assert world.alerts[0].subjects_total == 24_000
 
 
 def test_event_times_in_every_zone_are_one_clock():

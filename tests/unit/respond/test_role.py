@@ -20,6 +20,8 @@ from streams.topics import ALERTS, FEEDBACK, FINDINGS, VERDICTS, dlq
 from tests.unit.respond.fakes import Acks, FakeProducer
 from tests.unit.respond.samples import finding
 
+OWNED = {Partition(FINDINGS, 0), Partition(FEEDBACK, 0)}
+
 
 def settings(home, **respond_settings):
     """Return settings in which every chunk is followed by a snapshot."""
@@ -167,7 +169,8 @@ async def test_open_incidents_and_silences_survive_a_restart(
     producer, findings, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
-    owned = {Partition(FINDINGS, 0)}
+    monkeypatch.setattr(respond, "end_offsets", far_ends)
+    owned = OWNED
     first = respond.make(settings(tmp_path))
     await first.start()
     await first.process(findings.chunk(encoded()))
@@ -187,11 +190,12 @@ async def test_open_incidents_and_silences_survive_a_restart(
 
 async def test_what_a_snapshot_covers_is_not_taken_twice(producer, findings, tmp_path, monkeypatch):
     monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    monkeypatch.setattr(respond, "end_offsets", far_ends)
     chunk = findings.chunk(encoded())
     for _ in range(2):
         role = respond.make(settings(tmp_path))
         await role.start()
-        await role.assigned({Partition(FINDINGS, 0)})
+        await role.assigned(OWNED)
         await role.process(chunk)
         await role.stop()
     assert len(producer.values(ALERTS)) == 1
@@ -199,6 +203,37 @@ async def test_what_a_snapshot_covers_is_not_taken_twice(producer, findings, tmp
 
 
 async def no_verdicts(book, kafka): ...
+
+
+async def far_ends(kafka, topics):
+    return {f"{topic}-0": 1000 for topic in topics}
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    producer, findings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    monkeypatch.setattr(respond, "end_offsets", empty_topics)
+    first = respond.make(settings(tmp_path))
+    await first.start()
+    await first.process(findings.chunk(encoded(id="1"), encoded(id="2")))
+    await first.stop()
+    second = respond.make(settings(tmp_path))
+    await second.start()
+    await second.assigned(OWNED)
+    await second.process(Acks(FINDINGS).chunk(encoded(id="3", model="another")))
+    await second.stop()
+    assert len(producer.values(ALERTS)) == 2
+
+
+async def empty_topics(kafka, topics):
+    return {f"{topic}-0": 0 for topic in topics}
+
+
+async def test_findings_and_feedback_must_not_come_apart(producer, tmp_path):
+    role = respond.make(settings(tmp_path))
+    with pytest.raises(Fatal, match="different workers"):
+        await role.assigned({Partition(FINDINGS, 0)})
 
 
 async def test_a_person_lifts_a_verdict_and_later_findings_do_not_bring_it_back(

@@ -193,6 +193,15 @@ def test_the_book_is_bounded():
     assert len(book) == 3
 
 
+def test_whom_the_book_forgot_still_ends():
+    book = VerdictBook(capacity=3)
+    for number in range(30):
+        subject = Subject(type="client", ids=(f"c{number}",))
+        book.judge(one(subject=subject, time="2026-11-22T10:00:00Z"))
+    ended = list(book.expire(at("2026-11-22T11:00:00")))
+    assert sorted(ended) == sorted(f"c{number}" for number in range(30))
+
+
 def test_the_topic_is_taken_over_with_its_tombstones():
     book = VerdictBook()
     book.load("u1_mallory", one(severity="critical"))

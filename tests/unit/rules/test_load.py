@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -114,6 +116,21 @@ def test_rules_of_ones_own_replace_those_that_come_with_vedette(tmp_path):
     assert len(rules.rules) == len(load_rules().rules)
 
 
+def test_a_rule_moved_into_shadow_does_not_become_an_unmatched_alert(tmp_path):
+    (tmp_path / "a.yaml").write_text(GOOD.replace("  title", "  mode: shadow\n  title", 1))
+    taken = load_rules((BUILT_IN, tmp_path)).take(finding(kind="burst"))
+    assert taken.rule is None
+    assert [rule.id for rule in taken.shadows] == ["burst"]
+
+
+def test_a_rule_may_only_be_routed_to_sinks_that_exist(tmp_path):
+    text = GOOD.replace("  response", "  routes: [oncall]\n  response")
+    (tmp_path / "a.yaml").write_text(text)
+    assert load_rules((tmp_path,), {"oncall"}).by_id["burst"].routes == ("oncall",)
+    with pytest.raises(RuleError, match="routed to 'oncall', no sink"):
+        load_rules((tmp_path,), {"chat"})
+
+
 def test_two_rules_of_one_id_are_refused(tmp_path):
     write(tmp_path, "one.yaml")
     write(tmp_path, "two.yaml")
@@ -202,3 +219,18 @@ def test_wrong_rules_at_the_start_stop_the_worker(tmp_path):
     (tmp_path / "a.yaml").write_text("- id: 7")
     with pytest.raises(RuleError):
         Rules((BUILT_IN, tmp_path))
+
+
+async def test_the_directory_is_watched(tmp_path):
+    write(tmp_path, version=2)
+    rules = Rules((BUILT_IN, tmp_path))
+    watching = asyncio.create_task(rules.watch(0.01))
+    try:
+        write(tmp_path, version=9)
+        for _ in range(500):
+            if rules.current.by_id["burst"].version == 9:
+                break
+            await asyncio.sleep(0.01)
+        assert rules.current.by_id["burst"].version == 9
+    finally:
+        watching.cancel()

@@ -196,6 +196,15 @@ class TestService:
         async with TestClient(TestServer(cold.app())) as other:
             assert (await other.get("/healthz")).status == 503
 
+    async def test_a_web_page_cannot_ask_under_its_own_name(self, client):
+        response = await client.get(f"/v1/verdicts/{MALLORY}", headers={"Host": "evil.example:80"})
+        assert response.status == 421
+
+    async def test_it_has_metrics(self, client):
+        await client.get(f"/v1/verdicts/{MALLORY}")
+        text = await (await client.get("/metrics")).text()
+        assert "vedette_verdict_lookup_seconds_count" in text
+
     def test_the_address_can_only_be_loopback(self):
         with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
             VerdictsSettings(host="0.0.0.0")
