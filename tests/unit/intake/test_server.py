@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
 from pydantic import SecretStr
 
@@ -173,6 +173,15 @@ async def test_a_broker_that_does_not_acknowledge_is_503(
         broker.gate.clear()
     response = await client.post("/", data=json.dumps(REQUEST), headers=kserve_headers())
     assert (response.status, response.headers["Retry-After"]) == (503, "1")
+
+
+async def test_an_event_that_the_topic_does_not_take_is_not_asked_for_again(
+    start: Start, broker: Broker
+) -> None:
+    client = await start()
+    broker.failure = MessageSizeTooLargeError()
+    response = await client.post("/", data=json.dumps(REQUEST), headers=kserve_headers())
+    assert response.status == 413
 
 
 @pytest.mark.parametrize(
