@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     _Read = tuple[Part, RequestBody | None, ResponseBody | None]
 
 _PARTS = {"inputs": Part.REQUEST, "outputs": Part.RESPONSE, "errors": Part.RESPONSE}
+#: No header that a caller may write names the client, unless the settings say so.
 _RULES = IdentityRules(
-    client=("header:x-user-id",),
     key=("header:x-api-key",),
     network=("header:x-forwarded-for",),
     user_agent=("header:user-agent",),

@@ -208,7 +208,7 @@ async def test_both_topics_of_a_seldon_model_meet_in_a_third(
                     ("pipeline", b"p"),
                     ("x-request-id", b"x%d" % number),
                     ("seldon-infer-type", f"proto/InferModel{kind}".encode()),
-                    ("x-user-id", b"c%d" % (number % CLIENTS)),
+                    ("x-api-key", b"c%d" % (number % CLIENTS)),
                 ]
                 yield Post(f"{base}.{topic}", b"0.p.x%d" % number, message, headers)
 

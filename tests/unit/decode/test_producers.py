@@ -836,7 +836,7 @@ def test_otlp_protobuf_and_json_give_the_same() -> None:
 
 
 def test_bare_halves_join_by_a_header() -> None:
-    headers = [("x-request-id", b"r7"), ("x-user-id", b"alice")]
+    headers = [("x-request-id", b"r7"), ("x-api-key", b"alice")]
     asked = record({"model": "m", "messages": []}, headers=headers, key=None)
     answered = record({"choices": []}, headers=headers[:1], key=None)
     (row,) = joined(asked, answered)
