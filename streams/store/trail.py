@@ -67,6 +67,15 @@ class SqliteTrail:
         ).fetchone()
         return row
 
+    def hashes(self, event_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the recorded hashes of the documents that are there."""
+        rows = self._connection.execute(
+            "SELECT event_id, leaf FROM documents WHERE event_id IN "
+            "(SELECT value FROM json_each(?))",
+            (msgspec.json.encode(event_ids).decode(),),
+        )
+        return dict(rows)
+
     def strays(self) -> list[str]:
         """Return ids of documents that belong to no log."""
         rows = self._connection.execute(
