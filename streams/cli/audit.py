@@ -27,7 +27,7 @@ class Filters:
     text: Annotated[str | None, Parameter(help="words of the message")] = None
     since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None
     until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None
-    kind: Annotated[Literal["event", "alert"] | None, Parameter(help="only these")] = None
+    kind: Annotated[Literal["event", "alert", "dlq"] | None, Parameter(help="only these")] = None
 
     def query(self, limit: int = 0) -> Query:
         """Return what the stores understand."""
