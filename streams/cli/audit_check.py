@@ -111,6 +111,11 @@ def _print_report(report: TrailReport) -> None:
             len(item.faults) + item.unnamed,
         )
     console.print(logs)
+    if report.expired:
+        console.print(
+            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch "
+            "drops what is older than its retention."
+        )
     if not report.faults:
         console.print(
             f"{report.records:,} records as they were written; "

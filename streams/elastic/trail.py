@@ -30,6 +30,8 @@ class ElasticTrail:
         The data streams.
     """
 
+    may_expire = True
+
     def __init__(
         self,
         client: Elasticsearch,

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class Trail(Protocol):
-    """A store that holds logs."""
+    """A store that holds logs; ``may_expire``: it drops the oldest records by itself."""
+
+    may_expire: bool
 
     def origins(self) -> Mapping[str, int]:
         """Return the size of every log by its origin."""
@@ -66,6 +68,11 @@ class TrailReport(NamedTuple):
         return sum(max(0, report.size - report.signed) for report in self.logs)
 
     @property
+    def expired(self) -> int:
+        """How many are missing at the beginnings of logs, dropped by the store."""
+        return sum(report.expired for report in self.logs)
+
+    @property
     def erased(self) -> int:
         """How many have lost their content."""
         return sum(len(report.erased) for report in self.logs)
@@ -107,6 +114,7 @@ def verify_trail(
                 trail.segments(origin),
                 verifier,
                 witnessed=known,
+                may_expire=trail.may_expire,
                 progress=partial(progress, origin) if progress else None,
             )
         )

@@ -62,7 +62,8 @@ class Report(NamedTuple):
     """What a pass over one log found.
 
     ``size`` records are there, ``signed`` are covered by the newest checkpoint, ``erased`` have
-    lost their content by a policy (the caller knows whether it was one).
+    lost their content by a policy (the caller knows whether it was one), ``expired`` are missing at
+    the beginning of a log whose store drops them.
     """
 
     origin: str
@@ -72,6 +73,7 @@ class Report(NamedTuple):
     erased: tuple[Absent, ...]
     faults: tuple[Fault, ...]
     unnamed: int
+    expired: int
 
 
 class _Boundary(NamedTuple):
@@ -86,6 +88,7 @@ def verify_log(
     verifier: NoteVerifier,
     *,
     witnessed: Sequence[Checkpoint] = (),
+    may_expire: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Check the whole of one log.
@@ -102,10 +105,12 @@ def verify_log(
         The key that must have signed them.
     witnessed
         Opened checkpoints of this log that were kept elsewhere.
+    may_expire
+        The store drops its oldest records by itself: those missing at the beginning are counted.
     progress
         Called with the number of records after every few thousand.
     """
-    check = _Check(origin)
+    check = _Check(origin, may_expire=may_expire)
     boundaries = check.boundaries(segments, verifier, witnessed)
     for boundary in sorted(boundaries, key=lambda item: item.checkpoint.size):
         check.pending.append(boundary)
@@ -116,8 +121,10 @@ def verify_log(
 class _Check:
     """The state of one pass."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, *, may_expire: bool) -> None:
         self.origin = origin
+        self._may_expire = may_expire
+        self._expired = 0
         self.pending: list[_Boundary] = []
         self._faults: list[Fault] = []
         self._unnamed = 0
@@ -155,7 +162,7 @@ class _Check:
                     "the checkpoint was signed for another log or size",
                 )
                 continue
-            if segment.first > end:
+            if segment.first > end and not (self._may_expire and end == 0):
                 self._fault(
                     "checkpoint",
                     end,
@@ -220,9 +227,12 @@ class _Check:
         self._pass_boundaries(self._position)
         first, end = self._position, entry.position
         self._gaps += end - first
-        self._fault("removed", first, end, None, _spanned(first, end, "missing"))
+        if first == 0 and self._may_expire:
+            self._expired = end
+        else:
+            self._fault("removed", first, end, None, _spanned(first, end, "missing"))
         self._tree_holds = False
-        while self.pending and self.pending[-1].checkpoint.size < end:
+        while self.pending and self.pending[-1].checkpoint.size <= end:
             self.pending.pop()
         # What follows is checked up to the chain of the next checkpoint, from its own link.
         self._link = self._before = self._computed = b""
@@ -361,6 +371,7 @@ class _Check:
             tuple(self._erased),
             tuple(self._faults),
             self._unnamed,
+            self._expired,
         )
 
     def _fault(self, kind: Kind, first: int, end: int, event_id: str | None, text: str) -> None:

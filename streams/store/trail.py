@@ -35,6 +35,8 @@ class SqliteTrail:
         As `streams.store.search.open_reader` gives it.
     """
 
+    may_expire = False
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
