@@ -58,12 +58,14 @@ def kept_roots(
         for segment in segments
         for number, block in enumerate(segment.blocks)
     }
-    blocks = [numbered[number] for number in sorted(numbered)]
 
     def root(first: int, end: int) -> bytes:
         if first % BLOCK or end - first < BLOCK:
             return root_of(leaves(first, end))
-        whole = blocks[first // BLOCK : end // BLOCK]
+        try:
+            whole = [numbered[number] for number in range(first // BLOCK, end // BLOCK)]
+        except KeyError:
+            raise ProofFailed("the checkpoints that a proof needs are gone") from None
         tail = root_of(leaves(end // BLOCK * BLOCK, end)) if end % BLOCK else None
         return _joined(whole, tail)
 
