@@ -13,7 +13,8 @@ import pytest
 from config.settings import load_settings
 from streams.frames import encode_frame
 from streams.ledger.kafka import indexed_records, published_notes
-from streams.ledger.trail import compare_rows
+from streams.ledger.note import load_verifier
+from streams.ledger.trail import compare_rows, verify_trail
 from streams.roles.index import build_rows
 from streams.store.search import AuditUnavailable, Query, open_reader, search
 from streams.store.trail import SqliteTrail
@@ -63,6 +64,9 @@ async def test_kill_9_stores_every_interaction_exactly_once(broker, tmp_path):
     await sending
     found = sorted(item.event_id for item in stored(path, run))
     assert found == sorted(f"{run}-{number}" for number in range(count * ROWS))
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    with open_reader(path) as reader:
+        assert verify_trail(SqliteTrail(reader), verifier).faults == ()
 
 
 async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path):
