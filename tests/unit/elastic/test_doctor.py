@@ -118,6 +118,14 @@ def test_keys_are_not_sent_in_clear_text_to_other_hosts():
         make_client(ElasticSettings(urls=("http://search.example:9200",), api_key="abc"))
 
 
+async def test_a_private_network_may_do_without_tls():
+    for key in ("abc", ""):
+        client = make_client(
+            ElasticSettings(urls=("http://elasticsearch:9200",), api_key=key, unsafe_http=True)
+        )
+        await client.close()
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://x", "search.example:9200", "https://user:secret@x:9200", "https://x?key=secret"]
 )
