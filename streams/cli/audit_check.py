@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from config.settings import KafkaSettings
-    from streams.ledger.verify import Fault
+    from streams.ledger.report import Fault
     from streams.store.erasure import Erasure
 
 RECORD_FILE, PROOF_FILE = "record.json", "proof.json"

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from streams.ledger.merkle import leaf_hash
-from streams.ledger.verify import Fault, Report, equivocations, verify_log
+from streams.ledger.report import Fault, Report, equivocations
+from streams.ledger.verify import verify_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence

@@ -8,72 +8,25 @@ against the checkpoints.
 
 from __future__ import annotations
 
-from collections import Counter
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.ledger.log import genesis, link
 from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import BadNote, Checkpoint
+from streams.ledger.report import Absent, Entry, Fault, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from streams.ledger.log import Segment
     from streams.ledger.note import NoteVerifier
+    from streams.ledger.report import Kind
 
     EntryTuple = tuple[int, str, bytes, bytes, bytes | None]
 
 #: Faults of one log that are told one by one; what comes after is counted.
 MAX_FAULTS = 1000
-
-Kind = Literal["altered", "removed", "inserted", "moved", "rewritten", "rolled back", "checkpoint"]
-
-
-class Entry(NamedTuple):
-    """A record as it is stored; ``body`` None: its content was erased, its hash was kept."""
-
-    position: int
-    event_id: str
-    leaf: bytes
-    link: bytes
-    body: bytes | None
-
-
-class Absent(NamedTuple):
-    """A record whose content is gone and whose hash was kept."""
-
-    position: int
-    event_id: str
-
-
-class Fault(NamedTuple):
-    """One thing that is wrong; positions ``[first, end)``."""
-
-    kind: Kind
-    origin: str
-    first: int
-    end: int
-    event_id: str | None
-    text: str
-
-
-class Report(NamedTuple):
-    """What a pass over one log found.
-
-    ``size`` records are there, ``signed`` are covered by the newest checkpoint, ``erased`` have
-    lost their content by a policy (the caller knows whether it was one), ``expired`` are missing at
-    the beginning of a log whose store drops them.
-    """
-
-    origin: str
-    size: int
-    signed: int
-    checkpoints: int
-    erased: tuple[Absent, ...]
-    faults: tuple[Fault, ...]
-    unnamed: int
-    expired: int
 
 
 class _Boundary(NamedTuple):
@@ -395,24 +348,3 @@ def _first_difference(blocks: Sequence[bytes], segment: Segment) -> str:
             first = (segment.first // BLOCK + number) * BLOCK
             return f"; the first difference lies in records {first} to {first + BLOCK - 1}"
     return ""
-
-
-def equivocations(checkpoints: Iterable[Checkpoint]) -> list[Fault]:
-    """Return a fault for each two checkpoints of one log and size that differ."""
-    seen: dict[tuple[str, int], Checkpoint] = {}
-    doubles: Counter[tuple[str, int]] = Counter()
-    for item in checkpoints:
-        first = seen.setdefault((item.origin, item.size), item)
-        if (first.root, first.chain) != (item.root, item.chain):
-            doubles[item.origin, item.size] += 1
-    return [
-        Fault(
-            "checkpoint",
-            origin,
-            size,
-            size,
-            None,
-            f"the key signed {count + 1} different logs of {size} records",
-        )
-        for (origin, size), count in doubles.items()
-    ]
