@@ -11,16 +11,36 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.errors import ConfigError
+from config.respond import (
+    MetricsSettings,
+    RespondSettings,
+    VerdictsSettings,
+    WatchSettings,
+    WebhookSettings,
+)
+from config.section import Section as _Section
+
+__all__ = [
+    "ENV_PREFIX",
+    "DetectSettings",
+    "IndexSettings",
+    "IngestSettings",
+    "KafkaSettings",
+    "MetricsSettings",
+    "RespondSettings",
+    "ServeSettings",
+    "Settings",
+    "VerdictsSettings",
+    "WatchSettings",
+    "WebhookSettings",
+    "load_settings",
+]
 
 ENV_PREFIX = "VEDETTE_"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaSettings(_Section):
@@ -39,10 +59,43 @@ class KafkaSettings(_Section):
     replication_factor: int = Field(default=1, ge=1)
 
 
+#: Where a source says who called, see `streams.decode.rules`.
+IdentityRule = Annotated[
+    str,
+    Field(pattern=r"^(?:key|(?:header|attribute|metadata|body):[A-Za-z0-9_.\-]{1,128})$"),
+]
+
+
+class SourceSettings(_Section):
+    """How one source topic is read, where it is not as its format usually is."""
+
+    format: Literal[
+        "auto", "cloudevents", "seldon", "mlserver", "otlp", "litellm", "envoy", "bare"
+    ] = "auto"
+    model: str | None = Field(
+        default=None, description="the model, where neither envelope nor body names it"
+    )
+    client: tuple[IdentityRule, ...] = ()
+    tenant: tuple[IdentityRule, ...] = ()
+    key: tuple[IdentityRule, ...] = ()
+    network: tuple[IdentityRule, ...] = ()
+    trusted_hops: int = Field(
+        default=0, ge=0, le=16, description="own proxies that append to x-forwarded-for"
+    )
+    anonymous: Literal["auto", "keep", "refuse"] = Field(
+        default="auto", description="what to do with events that do not say who called"
+    )
+    join: Literal["partition", "shared"] = Field(
+        default="partition",
+        description="shared: the two halves lie in several partitions or topics",
+    )
+
+
 class IngestSettings(_Section):
     """What is read from producers and within which bounds."""
 
     topics: tuple[str, ...] = ("vedette.events.v1", "vedette.responses.v1")
+    sources: dict[str, SourceSettings] = Field(default={}, description="by topic")
     max_record_bytes: int = Field(default=4 << 20, ge=1024)
     max_tensor_elements: int = Field(default=1 << 22, ge=1)
     max_text_bytes: int = Field(default=256 << 10, ge=256)
@@ -56,6 +109,33 @@ class IngestSettings(_Section):
     frame_rows: int = Field(default=512, ge=1, le=8192)
     frame_bytes: int = Field(default=512 << 10, ge=4096)
     snapshot_interval_s: float = Field(default=2.0, gt=0)
+    redact: Literal["mask", "drop", "off"] = Field(
+        default="mask",
+        description="personal data and secrets in texts: masked, no text kept at all, or left",
+    )
+    text_tenants: tuple[str, ...] = Field(
+        default=(), description="tenants whose texts are kept, masked, where redact is drop"
+    )
+
+
+class IntakeSettings(_Section):
+    """The HTTP server that takes events of loggers that cannot speak Kafka."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8088, ge=0, le=65535)
+    topic: str = "vedette.events.v1"
+    token: SecretStr | None = Field(
+        default=None, description="bearer token, or password of basic authentication"
+    )
+    certificate: Path | None = Field(default=None, description="PEM, with its chain")
+    certificate_key: Path | None = None
+    max_body_bytes: int = Field(default=4 << 20, ge=1024)
+    max_waiting_bytes: int = Field(
+        default=64 << 20, ge=1 << 20, description="bodies that may wait for Kafka together"
+    )
+    max_waiting_requests: int = Field(default=1024, ge=1)
+    acknowledge_timeout_s: float = Field(default=10.0, gt=0)
+    read_timeout_s: float = Field(default=10.0, gt=0)
 
 
 class ServeSettings(_Section):
@@ -86,40 +166,6 @@ class DetectSettings(_Section):
     snapshot_interval_s: float = Field(default=2.0, gt=0)
     lateness_s: float = Field(default=10.0, ge=0)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-
-
-class WebhookSettings(_Section):
-    """One outbound Standard Webhooks endpoint."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,40}$")
-    url: SecretStr
-    secret: SecretStr
-    timeout_s: float = Field(default=15.0, gt=0, le=30)
-    allow_private: bool = Field(
-        default=False,
-        description="permit http and loopback or private addresses (tests, in-cluster)",
-    )
-
-
-class RespondSettings(_Section):
-    """Alerts, webhooks and verdicts."""
-
-    webhooks: tuple[WebhookSettings, ...] = ()
-    verdict_ttl_s: float = Field(default=3600.0, gt=0)
-    verdict_shadow: bool = Field(
-        default=True, description="gateways log verdicts instead of acting on them"
-    )
-    retry_schedule_s: tuple[float, ...] = (
-        5,
-        300,
-        1800,
-        7200,
-        18_000,
-        36_000,
-        50_400,
-        72_000,
-        86_400,
-    )
 
 
 class IndexSettings(_Section):
@@ -212,15 +258,20 @@ class Settings(BaseSettings):
     profiles_dir: Path | None = None
     audit_db: Path | None = None
     pseudonym_key: SecretStr | None = None
+    pseudonym_epoch: int = Field(default=1, ge=1, le=9999)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     kafka: KafkaSettings = KafkaSettings()
     ingest: IngestSettings = IngestSettings()
+    intake: IntakeSettings = IntakeSettings()
     serve: ServeSettings = ServeSettings()
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()
     index: IndexSettings = IndexSettings()
     elastic: ElasticSettings = ElasticSettings()
     kibana: KibanaSettings = KibanaSettings()
+    verdicts: VerdictsSettings = VerdictsSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
 
     @property
     def state(self) -> str:

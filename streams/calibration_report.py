@@ -41,9 +41,9 @@ def _text(model: str, profile: Profile, facts: dict[str, Any]) -> str:
         f"| encoder agrees with the model on its training rows | {_share(agreement)} |",
         f"| burst levels fitted to traffic | {'yes' if facts['traffic'] else 'no'} |",
         f"| members of the training set, as sketches | {facts['members']:,} |",
-        f"| wanted events between false alarms | {facts['run_length_events']:,} |",
         f"| seed | {facts['seed']} |",
         "",
+        *_budget(profile, facts),
         "Each line of the picture is a class; the dark line pools all of them. A level of 0.01 is",
         "passed by one in a hundred of the benign samples.",
         "",
@@ -51,6 +51,36 @@ def _text(model: str, profile: Profile, facts: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _budget(profile: Profile, facts: dict[str, Any]) -> list[str]:
+    """Say how many false alarms are to be expected, and how many a rehearsal brought."""
+    run_length = facts["run_length_events"]
+    lines = [
+        "## False-alarm budget",
+        "",
+        f"A detector may alarm a benign client once in {run_length:,} of its events, on average.",
+    ]
+    per_day = facts.get("events_per_day")
+    if per_day:
+        lines.append(
+            f"At the pace of the reference, {per_day:,.0f} events a day, that is at most "
+            f"{per_day / run_length:,.1f} false alarms a day and detector; set "
+            "VEDETTE_DETECT__RUN_LENGTH_EVENTS for another balance."
+        )
+    rehearsed: dict[str, dict[str, int]] = profile.summary.get("false_alarms", {})
+    if rehearsed:
+        lines += [
+            "",
+            "| rehearsed clients | clients | queries | flagged |",
+            "| --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {kind} | {seen['clients']:,} | {seen['queries']:,} | {seen['flagged']:,} |"
+            for kind, seen in rehearsed.items()
+        ]
+        lines += ["", "These clients are made of the reference itself: a check, not a promise."]
+    return [*lines, "", "## Thresholds", ""]
 
 
 def _share(value: float | None) -> str:
@@ -63,7 +93,7 @@ def _draw(path: Path, profile: Profile) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     panels: list[tuple[str, NDArray[np.float64]]] = [
         ("squared distance of same-answer pairs", profile.near_thresholds.astype(float)),
-        ("distance to the anchors", -profile.far_thresholds / FIXED_POINT_ONE),
+        ("distance to the anchors, standardised", -profile.far_thresholds[None] / 1024),
         ("margin of the answer", profile.margin_thresholds / FIXED_POINT_ONE),
     ]
     levels = np.asarray(TAIL_LEVELS, np.float64)

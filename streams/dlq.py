@@ -11,6 +11,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from streams.metrics.catalogue import DECODE_ERRORS, DLQ_RECORDS
 from streams.topics import DLQ_SUFFIX, dlq
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ _PREFIX = "__dlq.errors."
 ERROR_CLASS_HEADER = "vedette-error-class"
 STAGE_HEADER = "vedette-stage"
 FAILED_AT_HEADER = "vedette-failed-at"
+#: Of the record as it came: a replay keeps it, so that its event time is judged alike.
+TIMESTAMP_HEADER = "vedette-timestamp-ms"
+#: How often the record was replayed from the dead letters.
 REPLAYED_HEADER = "vedette-replayed"
+TOPIC_HEADER = _PREFIX + "topic"
+PARTITION_HEADER = _PREFIX + "partition"
+OFFSET_HEADER = _PREFIX + "offset"
+MESSAGE_HEADER = _PREFIX + "message"
+_MAX_REPLAYS_DIGITS = 6
 
 Headers = list[tuple[str, bytes]]
 
@@ -66,18 +75,28 @@ def dead_letter(
         raise ValueError("a dead letter is never dead-lettered again")
     when = datetime.fromtimestamp(failed_at_s, UTC).isoformat(timespec="milliseconds")
     added = {
-        _PREFIX + "topic": record.topic,
-        _PREFIX + "partition": str(record.partition),
-        _PREFIX + "offset": str(record.offset),
+        TOPIC_HEADER: record.topic,
+        PARTITION_HEADER: str(record.partition),
+        OFFSET_HEADER: str(record.offset),
         _PREFIX + "group": group,
-        _PREFIX + "delivery.count": "1",
-        _PREFIX + "message": str(error),
+        _PREFIX + "delivery.count": str(1 + replays_of(record.headers)),
+        MESSAGE_HEADER: str(error),
         ERROR_CLASS_HEADER: error.reason,
         STAGE_HEADER: stage,
         FAILED_AT_HEADER: when,
+        TIMESTAMP_HEADER: str(record.timestamp),
     }
     headers = [*record.headers, *((name, text.encode()) for name, text in added.items())]
     return DeadLetter(dlq(record.topic), record.key, record.value, headers)
+
+
+def replays_of(headers: Sequence[tuple[str, bytes | None]]) -> int:
+    """Return how often a record was replayed, by its own mark; 0 if that is malformed."""
+    for name, value in reversed(headers):
+        if name == REPLAYED_HEADER and value:
+            fits = value.isdigit() and len(value) <= _MAX_REPLAYS_DIGITS
+            return int(value) if fits else 0
+    return 0
 
 
 class DeadLetters:
@@ -115,4 +134,7 @@ class DeadLetters:
             letter.topic, letter.value, key=letter.key, headers=letter.headers
         )
         self.counts[record.topic, error.reason] += 1
+        DLQ_RECORDS.labels(stage).inc()
+        DLQ_RECORDS.labels(stage).inc()
+        DECODE_ERRORS.labels(error.reason).inc()
         return delivery

@@ -48,6 +48,7 @@ class Pseudonyms:
     def __init__(self, key: bytes, epoch: int = 1) -> None:
         if len(key) < 16:
             raise ConfigError("VEDETTE_PSEUDONYM_KEY must have at least 16 bytes")
+        self.epoch = epoch
         self._key = key
         self._prefix = f"u{epoch}_"
         self._payload_hash = blake2b(
@@ -87,11 +88,67 @@ def network_of(address: str) -> str | None:
     return str(IPv6Network((int(parsed), 48), strict=False))
 
 
+def forwarded_address(text: str, trusted_hops: int = 0) -> str | None:
+    """Return the caller's address of an ``x-forwarded-for`` list, None if there is none.
+
+    Every proxy appends the peer it saw; only what one's own proxies wrote can be believed. With
+    no trusted hop that is the last entry, with one the entry before it. Ports are cut off.
+
+    Examples
+    --------
+    >>> forwarded_address("198.51.100.1, 203.0.113.77")
+    '203.0.113.77'
+    >>> forwarded_address("203.0.113.77:4711, 10.0.0.1", trusted_hops=1)
+    '203.0.113.77'
+    """
+    entries = [entry.strip() for entry in text.split(",")]
+    if len(entries) <= trusted_hops:
+        return None
+    entry = entries[-1 - trusted_hops]
+    if entry.startswith("["):
+        entry = entry[1:].partition("]")[0]
+    elif entry.count(":") == 1:
+        entry = entry.partition(":")[0]
+    return entry if network_of(entry) else None
+
+
 def load_pseudonyms(settings: Settings) -> Pseudonyms:
-    """Return the pseudonyms of the configured key, or of one made once under ``home/keys``."""
+    """Return the pseudonyms of the current epoch.
+
+    Its key is the configured one, or one made once under ``home/keys``.
+    """
+    epoch = settings.pseudonym_epoch
     if settings.pseudonym_key is not None:
-        return Pseudonyms(settings.pseudonym_key.get_secret_value().encode())
-    return Pseudonyms(_created_once(settings.home / "keys" / "pseudonym-1.key"))
+        return Pseudonyms(settings.pseudonym_key.get_secret_value().encode(), epoch)
+    return Pseudonyms(_created_once(_key_file(settings, epoch)), epoch)
+
+
+def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
+    """Return the pseudonyms of the earlier epochs whose key files are still there, newest first.
+
+    To forget an epoch for good, delete its file.
+    """
+    files = ((epoch, _key_file(settings, epoch)) for epoch in range(1, settings.pseudonym_epoch))
+    return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
+
+
+def require_key(settings: Settings) -> None:
+    """Refuse to make up a key where one is only to be looked up with.
+
+    Raises
+    ------
+    ConfigError
+        If the current epoch has no key here.
+    """
+    path = _key_file(settings, settings.pseudonym_epoch)
+    if settings.pseudonym_key is None and not path.exists():
+        raise ConfigError(
+            f"there is no key at {path}: run this where ingest runs, or set VEDETTE_PSEUDONYM_KEY"
+        )
+
+
+def _key_file(settings: Settings, epoch: int) -> Path:
+    return settings.home / "keys" / f"pseudonym-{epoch}.key"
 
 
 def _created_once(path: Path) -> bytes:

@@ -85,6 +85,10 @@ class Producer:
         )
         return future
 
+    async def partitions_of(self, topic: str) -> int:
+        """Return the number of partitions of a topic; an aiokafka error if it has none."""
+        return len(await self._started().partitions_for(topic))
+
     async def flush(self) -> None:
         """Wait until every queued record is acknowledged or has failed."""
         await self._started().flush()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import traceback
+import time
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import mode.loop
@@ -17,9 +18,13 @@ import faust  # noqa: E402
 import structlog  # noqa: E402
 import uvloop  # noqa: E402
 
-from config.errors import Fatal, VedetteError  # noqa: E402
+from config.errors import Fatal  # noqa: E402
+from streams.failure import describe, frames_of  # noqa: E402
 from streams.kafka import sasl_credentials, tls_context  # noqa: E402
 from streams.logs import configure_logs  # noqa: E402
+from streams.metrics.catalogue import EVENT_LAG, RECORDS  # noqa: E402
+from streams.metrics.pulse import beat  # noqa: E402
+from streams.metrics.server import MetricsServer  # noqa: E402
 from streams.roles.base import Chunk, Partition  # noqa: E402
 from streams.transport import BatchSchema, BatchTransport  # noqa: E402
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+VERSION = version("vedette")
 BUFFERED_CHUNKS = 16
 REBALANCE_TIMEOUT_S = 60.0
 
@@ -51,7 +57,7 @@ def run_role(role: Role, settings: Settings) -> int:
     app = make_app(role, settings, runner)
     worker = faust.Worker(
         app,
-        _RoleService(runner),
+        _RoleService(runner, settings),
         loop=loop,
         quiet=True,
         override_logging=False,
@@ -161,6 +167,7 @@ class RoleRunner:
         self._idle.clear()
         try:
             await self.role.process(Chunk(source, event.value, _acknowledge_once(event)))
+            _count(source.topic, event.value)
         except Exception as error:  # noqa: BLE001 - the boundary of the agent
             reason = self._fail(error, message)
         finally:
@@ -173,6 +180,7 @@ class RoleRunner:
 
     def _fail(self, error: Exception, message: Any) -> Fatal:
         self._open = False
+        RECORDS.labels(message.topic, "failed").inc()
         reason = Fatal(describe(error))
         self.failure = self.failure or reason
         log.critical(
@@ -182,22 +190,15 @@ class RoleRunner:
             partition=message.partition,
             first_offset=message.first_offset,
             last_offset=message.offset,
-            where=_frames(error),
+            where=frames_of(error),
         )
         return reason
 
 
-def describe(error: BaseException) -> str:
-    """Say what failed and where; only Vedette's own errors may speak, others may hold traffic."""
-    if isinstance(error, VedetteError):
-        return str(error)
-    frames = _frames(error)
-    return f"{type(error).__name__} at {frames[-1] if frames else 'an unknown place'}"
-
-
-def _frames(error: BaseException) -> list[str]:
-    stack = traceback.extract_tb(error.__traceback__)[-8:]
-    return [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in stack]
+def _count(topic: str, records: Any) -> None:
+    RECORDS.labels(topic, "processed").inc(len(records))
+    if records[-1].timestamp:
+        EVENT_LAG.labels(topic).set(time.time() - records[-1].timestamp / 1000)
 
 
 def _acknowledge_once(event: Any) -> Callable[[], None]:
@@ -225,16 +226,24 @@ def _agent(runner: RoleRunner) -> Callable[[Any], Awaitable[None]]:
 class _RoleService(mode.Service):  # type: ignore[misc]  # mode is untyped here
     """Starts the role before the app and stops it after."""
 
-    def __init__(self, runner: RoleRunner, **kwargs: Any) -> None:
+    def __init__(self, runner: RoleRunner, settings: Settings, **kwargs: Any) -> None:
         self._runner = runner
+        self._home = settings.home
+        self._metrics = MetricsServer(settings.metrics, runner.role.name, VERSION)
+        self._pulse: asyncio.Task[None] | None = None
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
+        self._metrics.open()
+        self._pulse = asyncio.create_task(beat(self._home, self._runner.role.name))
         await self._runner.role.start()
         gc.collect()
         gc.freeze()  # each rebalance collects: not what lives for ever
 
     async def on_stop(self) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+        await asyncio.to_thread(self._metrics.close)
         try:
             await self._runner.role.stop()
         except Exception as error:  # noqa: BLE001 - the boundary to the role

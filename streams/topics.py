@@ -11,12 +11,15 @@ from typing import Literal
 EVENTS = "vedette.events.v1"
 REQUESTS = "vedette.requests.v1"
 RESPONSES = "vedette.responses.v1"
+#: Halves of calls whose other half lies in another partition or topic, on their way to it.
+HALVES = "vedette.halves.v1"
 INTERACTIONS = "vedette.interactions.v1"
 FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
 CHECKPOINTS = "vedette.checkpoints.v1"
+FEEDBACK = "vedette.feedback.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -53,10 +56,12 @@ _WITH_DLQ = (
     TopicSpec(EVENTS, 3 * DAY_MS),
     TopicSpec(REQUESTS, DAY_MS),
     TopicSpec(RESPONSES, DAY_MS),
+    TopicSpec(HALVES, DAY_MS),
     TopicSpec(INTERACTIONS, 3 * DAY_MS),
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
     TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+    TopicSpec(FEEDBACK, 365 * DAY_MS, partitions=1),
 )
 
 TOPICS: tuple[TopicSpec, ...] = (

@@ -6,12 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from config.settings import KafkaSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+#: A machine that is busy with other things is slow at times; that proves nothing of the code.
+hypothesis_settings.register_profile("patient", deadline=5000)
+hypothesis_settings.load_profile("patient")
 
 #: What a developer has set in the shell must not change what a test sees.
 for _name in [name for name in os.environ if name.startswith("VEDETTE_")]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from streams.broker.errors import BrokerError
 
 LOOPBACK = "127.0.0.1"
 _OURS = {LOOPBACK, "localhost"}
+#: Below the range from which Linux takes the ports of outgoing connections: one of those could
+#: take a port between the moment it was found free and the moment a broker binds it.
+_CHOICE = range(20_000, 32_000)
+_ATTEMPTS = 100
 
 
 def is_embedded(bootstrap_servers: str) -> bool:
@@ -34,10 +39,24 @@ def split_address(bootstrap_servers: str) -> tuple[str, int]:
 
 
 def free_port() -> int:
-    """Pick a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Pick a port that nobody listens on.
+
+    Raises
+    ------
+    BrokerError
+        If none was found.
+    """
+    for port in random.sample(_CHOICE, _ATTEMPTS):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise BrokerError(
+        f"No free port was found from {_CHOICE.start} to {_CHOICE.stop}; "
+        "stop a program that listens there."
+    )
 
 
 def is_open(port: int) -> bool:

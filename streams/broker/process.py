@@ -24,6 +24,14 @@ _STOP_TIMEOUT_S = 30.0
 _LOG_TAIL_LINES = 5
 
 
+def cluster_id() -> str:
+    """Draw an id for a cluster; as in Kafka, none that a command would take for an option."""
+    while True:
+        drawn = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not drawn.startswith("-"):
+            return drawn
+
+
 def format_storage(java: Path, jars: Path, layout: Layout) -> None:
     """Prepare an empty data directory; does nothing on one that was used before.
 
@@ -34,10 +42,9 @@ def format_storage(java: Path, jars: Path, layout: Layout) -> None:
     """
     if layout.meta.is_file():
         return
-    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command = [
         *_java_command(java, jars, layout, "kafka.tools.StorageTool"),
-        *("format", "-t", cluster_id, "-c", str(layout.properties)),
+        *("format", "-t", cluster_id(), "-c", str(layout.properties)),
     ]
     done = subprocess.run(  # noqa: S603 - our own Java and jars
         command, env=_environment(), capture_output=True, text=True, timeout=120, check=False

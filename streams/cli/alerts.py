@@ -46,3 +46,93 @@ def show(identity: Annotated[str, Parameter(help="id of the alert")]) -> None:
     with audit_reader() as reader:
         found = reader.get(identity)
         print_document(found if found and found.kind == "alert" else None, identity)
+
+
+@app.command
+def incidents(
+    *, every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False
+) -> None:
+    """List incidents, the latest first, as their last alert tells them.
+
+    Examples
+    --------
+    ``vedette alerts incidents``
+        What is open now.
+    """
+    from rich.console import Console
+
+    from streams.cli.analyst import read_incidents
+    from streams.cli.view import add_row, table
+
+    found = [item for item in read_incidents() if every or not item.ended]
+    shown = table(
+        f"{len(found)} incidents", "last", "severity", "risk", "what", "who", "state", "id"
+    )
+    for item in found:
+        alert = item.last
+        who = alert.subject.ids[0] if alert.subjects_total == 1 else f"{alert.subjects_total:,}"
+        state = f"{item.status} by {item.author}" if item.author else alert.state
+        last, risk = alert.time[:19], alert.risk_score
+        add_row(shown, last, alert.severity, risk, alert.title, who, state, alert.incident)
+    Console().print(shown)
+
+
+@app.command
+def explain(identity: Annotated[str, Parameter(help="id of the alert or incident")]) -> None:
+    """Say why an incident was raised: what was unusual, how it went on, what to do."""
+    from rich.console import Console
+
+    from streams.cli.analyst import explanation_lines, find_incident
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for line in explanation_lines(find_incident(identity)):
+        console.print(line)
+
+
+_Author = Annotated[str | None, Parameter(help="who; by default your user name")]
+_Reason = Annotated[str, Parameter(help="for those who read it later")]
+
+
+@app.command
+def ack(
+    identity: Annotated[str, Parameter(help="id of the alert or incident")],
+    *,
+    reason: _Reason = "",
+    author: _Author = None,
+) -> None:
+    """Say that you work on it: it no longer reminds, but tells when it gets worse."""
+    from streams.cli.analyst import judge_incident
+
+    judge_incident("ack", identity, reason=reason, author=author)
+
+
+@app.command
+def resolve(
+    identity: Annotated[str, Parameter(help="id of the alert or incident")],
+    *,
+    reason: _Reason = "",
+    author: _Author = None,
+) -> None:
+    """Close it; if it goes on it opens again, as one that happened before."""
+    from streams.cli.analyst import judge_incident
+
+    judge_incident("resolve", identity, reason=reason, author=author)
+
+
+@app.command(name="false-positive")
+def false_positive(
+    identity: Annotated[str, Parameter(help="id of the alert or incident")],
+    *,
+    reason: _Reason,
+    author: _Author = None,
+) -> None:
+    """Close it as wrong, lift its verdict, and let detection learn of it.
+
+    Examples
+    --------
+    ``vedette alerts false-positive 7db9... --reason "load test of our own"``
+        It goes to the topic vedette.feedback.v1 with the finding, kind and detector.
+    """
+    from streams.cli.analyst import judge_incident
+
+    judge_incident("false_positive", identity, reason=reason, author=author)

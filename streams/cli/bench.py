@@ -17,7 +17,7 @@ app = cyclopts.App(name="bench", help="Measure speed and detection quality on th
 @app.command
 def pipeline(
     *,
-    json: Annotated[Path, Parameter(help="file for the result")],
+    json: Annotated[Path | None, Parameter(help="file for the result")] = None,
     events: Annotated[int | None, Parameter(help="events of each measurement")] = None,
     quick: Annotated[bool, Parameter(help="small and rough, in under a minute")] = False,
 ) -> None:
@@ -31,7 +31,7 @@ def pipeline(
     --------
     ``vedette bench pipeline --json pipeline.json``
         The full measurement.
-    ``vedette bench pipeline --json pipeline.json --quick``
+    ``vedette bench pipeline --quick``
         To see that it works.
     """
     import asyncio
@@ -47,8 +47,9 @@ def pipeline(
     if events is not None:
         plan = replace(plan, events=events)
     result = asyncio.run(_measure(plan))
-    json.parent.mkdir(parents=True, exist_ok=True)
-    json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
     Console().print(table(result))
 
 

@@ -25,8 +25,8 @@ def demo(
 ) -> None:
     """Start Kafka and all roles, then serve ordinary clients and live attackers.
 
-    The exit code is 0 only if every attacker was alerted before it succeeded and no ordinary
-    client was.
+    In the end a gateway obeys the verdicts and the attackers come back. The exit code is 0 only
+    if every attacker was alerted before it succeeded and no ordinary client was.
 
     Examples
     --------
@@ -39,14 +39,17 @@ def demo(
     from rich.console import Console
 
     from streams.demo.show import show
-    from streams.demo.view import result_table, summary
+    from streams.demo.view import last_act_lines, result_table, summary
+    from streams.logs import configure_logs
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    configure_logs("warning")
     console = Console(highlight=False)
     report = show(home=home, seconds=seconds, seed=seed, keep=keep, console=console)
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
         json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    console.print(*last_act_lines(report.last_act), sep="\n", markup=False, soft_wrap=True)
     console.print(result_table(report.outcome))
     console.print(
         f"{report.requests:,} requests, {report.answered:,} answered, "

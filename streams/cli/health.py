@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-RoleName = Literal["ingest", "serve", "detect", "respond", "index"]
+RoleName = Literal["ingest", "serve", "detect", "respond", "index", "intake"]
 
 
 def health(

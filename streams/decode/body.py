@@ -51,6 +51,9 @@ class BodyDecoder(Protocol):
     def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
         """Decode ``{"request": ..., "response": ...}`` in one pass where that is faster."""
 
+    def stream(self, chunks: bytes) -> ResponseBody | None:
+        """Put a streamed response together from the JSON array of its chunks."""
+
 
 def bounded(text: str | None, limit: int) -> str | None:
     """Return an identity, refusing one that is too long.

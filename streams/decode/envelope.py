@@ -42,6 +42,7 @@ _NAMES = (
     "latencyus",
     "requestid",
     "inferenceservicename",
+    "modelid",
 )
 _CONTENT_TYPE = len(_NAMES)
 _TRACEPARENT = _CONTENT_TYPE + 1
@@ -56,6 +57,7 @@ _COMPLETE_TYPE = "io.vedette.inference.v1"
 #: Its ``ce_id`` is unique for every event; ``requestid`` joins the halves.
 _SELDON_PREFIX = "io.seldon."
 _OLD_SELDON_VERSIONS = ("0.2", "0.3")
+_FIELDS = len(_NAMES) + 2
 _INT64_DIGITS = 19
 INT64_MAX = (1 << 63) - 1
 
@@ -80,8 +82,12 @@ class Attributes(NamedTuple):
     latencyus: str | None
     requestid: str | None
     inferenceservicename: str | None
+    modelid: str | None
     content_type: str | None
     traceparent: str | None
+
+
+NO_ATTRIBUTES = Attributes._make([None] * len(Attributes._fields))
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes:
@@ -92,11 +98,12 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
     PoisonRecord
         If an attribute is too long, repeated or not UTF-8.
     """
-    values: list[str | None] = [None] * (_TRACEPARENT + 1)
+    values: list[str | None] = [None] * _FIELDS
+    slot_of = _SLOTS.get
     for name, value in headers:
-        slot = _SLOTS.get(name)
+        slot = slot_of(name)
         if slot is None:
-            slot = _SLOTS.get(name.lower())
+            slot = slot_of(name.lower())
             if slot is None:
                 continue
         if values[slot] is not None:
@@ -203,24 +210,6 @@ def join_id(attributes: Attributes) -> str:
     return event_id
 
 
-def check_content_type(content_type: str | None) -> None:
-    """Refuse bodies that say they are something else than JSON in UTF-8.
-
-    Raises
-    ------
-    PoisonRecord
-        With reason ``wrong_content_type``.
-    """
-    if content_type is None or content_type == "application/json":
-        return
-    media, _, parameters = content_type.lower().partition(";")
-    media = media.strip()
-    charset = parameters.replace('"', "").partition("charset=")[2].split(";")[0].strip()
-    is_json = media in ("application/json", "text/json") or media.endswith("+json")
-    if not is_json or charset not in ("", "utf-8", "utf8", "us-ascii"):
-        raise poison("wrong_content_type")
-
-
 def parse_time_us(text: str) -> int:
     """Return microseconds since the epoch of an RFC 3339 timestamp.
 
@@ -249,8 +238,10 @@ class TimeBounds(NamedTuple):
         """Return the bounds of ``settings``."""
         return cls(round(settings.max_past_s * 1e6), round(settings.max_future_s * 1e6))
 
-    def event_time_us(self, text: str | None, broker_ms: int) -> int:
+    def event_time_us(self, time: str | int | None, broker_ms: int) -> int:
         """Return the event's time, the broker's if it has none.
+
+        A time is a timestamp, or microseconds since the epoch.
 
         Raises
         ------
@@ -258,9 +249,9 @@ class TimeBounds(NamedTuple):
             If the time is none, or too far away.
         """
         broker_us = broker_ms * 1000
-        if text is None:
+        if time is None:
             return max(broker_us, 0)
-        time_us = parse_time_us(text)
+        time_us = parse_time_us(time) if isinstance(time, str) else time
         if broker_ms > 0:
             if time_us - broker_us > self.future_us:
                 raise poison("time_in_future")

@@ -55,12 +55,16 @@ class Interaction(msgspec.Struct, gc=False, array_like=True):
 
 
 class Decoded(msgspec.Struct, gc=False):
-    """One record: its half, the key that joins halves, and one row for every sample."""
+    """One record: its half, the key that joins halves, and one row for every sample.
+
+    The other half of a ``scattered`` one lies in another partition or topic.
+    """
 
     part: Part
     source: str
     event_id: str
     rows: list[Interaction]
+    scattered: bool = False
 
 
 class RequestBody(msgspec.Struct, gc=False):
@@ -93,6 +97,7 @@ class ResponseBody(msgspec.Struct, gc=False):
     error: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    params: dict[str, str] | None = None
 
 
 class ResponseRow(msgspec.Struct, gc=False):

@@ -120,6 +120,9 @@ class OipV2Decoder:
             return None
         return self._read_request(event.request), self._read_response(event.response)
 
+    def stream(self, chunks: bytes) -> None:
+        """Leave streams to others: the protocol has none."""
+
     def request(self, body: Body) -> RequestBody | None:
         """Decode a request body; None if it has no ``inputs``."""
         usual = try_decode_json(self._request, body)
@@ -204,23 +207,21 @@ class OipV2Decoder:
         return [RequestRow(prompt=value) for value in values]
 
     def _response_rows(self, outputs: Sequence[Tensor | LooseTensor]) -> list[ResponseRow]:
-        scores = _pick(outputs, SCORE_NAMES, floats=True)
-        labels = _pick(outputs, LABEL_NAMES, floats=False)
+        scores, labels = _pick(outputs)
         score_rows = self._score_rows(scores) if scores else []
         label_rows = self._label_rows(labels) if labels else []
         if score_rows and not label_rows:
             label_rows = [row.index(max(row)) for row in score_rows]
-        rows = len(score_rows) or len(label_rows) or 1
-        if len(label_rows) not in (0, rows):
+        if score_rows and len(label_rows) != len(score_rows):
             raise poison("row_mismatch")
-        if rows > self._limits.rows:
+        if len(label_rows) > self._limits.rows:
             raise poison("too_many_rows")
-        answers = [ResponseRow() for _ in range(rows)]
-        for answer, row in zip(answers, score_rows, strict=False):
-            answer.scores = pack(row, "FP32") if len(row) <= MAX_SCORES else None
-        for answer, label in zip(answers, label_rows, strict=False):
-            answer.label = label
-        return answers
+        if not score_rows:
+            return [ResponseRow(label=label) for label in label_rows] or [ResponseRow()]
+        return [
+            ResponseRow(pack(row, "FP32") if len(row) <= MAX_SCORES else None, label)
+            for row, label in zip(score_rows, label_rows, strict=True)
+        ]
 
     def _score_rows(self, tensor: Tensor | LooseTensor) -> list[list[Any]]:
         values, shape = self._values(tensor), tensor.shape
@@ -266,17 +267,25 @@ def _refuse_strangers(values: list[Any], datatype: str) -> None:
 
 
 def _pick(
-    outputs: Sequence[Tensor | LooseTensor], names: frozenset[str], *, floats: bool
-) -> Tensor | LooseTensor | None:
-    """Return the tensor of a telling name, else the first of the kind."""
-    first = None
+    outputs: Sequence[Tensor | LooseTensor],
+) -> tuple[Tensor | LooseTensor | None, Tensor | LooseTensor | None]:
+    """Return scores and labels: the tensor of a telling name, else the first of the kind."""
+    scores = labels = None
     for tensor in outputs:
-        kind = tensor.datatype in FLOATS if floats else "INT" in tensor.datatype
-        if kind and tensor.name.lower() in names:
-            return tensor
-        if kind and first is None:
-            first = tensor
-    return first
+        if tensor.datatype in FLOATS:
+            if scores is None or _tells_more(tensor, scores, SCORE_NAMES):
+                scores = tensor
+        elif "INT" in tensor.datatype and (
+            labels is None or _tells_more(tensor, labels, LABEL_NAMES)
+        ):
+            labels = tensor
+    return scores, labels
+
+
+def _tells_more(
+    tensor: Tensor | LooseTensor, other: Tensor | LooseTensor, names: frozenset[str]
+) -> bool:
+    return tensor.name.lower() in names and other.name.lower() not in names
 
 
 def _extra(inputs: Sequence[Tensor | LooseTensor]) -> dict[str, str] | None:

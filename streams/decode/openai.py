@@ -1,4 +1,4 @@
-"""OpenAI-style bodies: chat, completions and embeddings.
+"""OpenAI-style bodies: chat, completions and embeddings, whole or streamed.
 
 A conversation becomes one text, its messages' texts joined by line feeds; what it asks for
 beyond the text (sampling, log-probabilities) becomes ``params``, for asking for those is itself
@@ -7,53 +7,44 @@ a sign of extraction and membership inference. Without ``usage`` token counts ar
 
 from __future__ import annotations
 
+import base64
+import binascii
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import re2
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
 from streams.decode.json_body import decode_json, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
+from streams.decode.openai_stream import joined_stream
+from streams.decode.openai_types import (
+    Chunk,
+    Embedding,
+    Failure,
+    Function,
+    Message,
+    Response,
+    Usage,
+)
 from streams.decode.reasons import poison
+from streams.decode.sampling import Sampling
+from streams.decode.tensor import pack
 
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
 
-_LOGIT_BIAS_DIGITS = 16
+_HASH_DIGITS = 16
+_FLOAT32_BYTES = 4
+#: A list of objects is the input of the Responses API, not of embeddings.
+_ITEMS = re2.compile(rb"\[\s*\{")
+_HEAD = 64
 
 
-class Function(msgspec.Struct, gc=False):
-    """The function that a tool call names."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCall(msgspec.Struct, gc=False):
-    """One call that the model wants made."""
-
-    function: Function | None = None
-
-
-class ContentPart(msgspec.Struct, gc=False):
-    """A part of a message; only texts are read."""
-
-    type: str = "text"
-    text: str | None = None
-
-
-class Message(msgspec.Struct, gc=False):
-    """One message of a conversation."""
-
-    role: str | None = None
-    content: str | list[ContentPart] | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class Request(msgspec.Struct, gc=False):
+class Request(Sampling, gc=False, kw_only=True):
     """Members of chat, completions and embeddings requests that are read."""
 
     model: str | None = None
@@ -61,68 +52,6 @@ class Request(msgspec.Struct, gc=False):
     prompt: str | list[Any] | UnsetType | None = UNSET
     input: str | list[Any] | UnsetType = UNSET
     user: str | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    n: int | None = None
-    best_of: int | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    logprobs: bool | int | None = None
-    top_logprobs: int | None = None
-    echo: bool | None = None
-    seed: int | None = None
-    stream: bool | None = None
-    frequency_penalty: int | float | None = None
-    presence_penalty: int | float | None = None
-    logit_bias: dict[str, float] | None = None
-
-
-_PARAMS = (
-    "temperature",
-    "top_p",
-    "n",
-    "best_of",
-    "max_tokens",
-    "max_completion_tokens",
-    "logprobs",
-    "top_logprobs",
-    "echo",
-    "seed",
-    "stream",
-    "frequency_penalty",
-    "presence_penalty",
-)
-
-
-class Usage(msgspec.Struct, gc=False):
-    """Token counts."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One answer: a message, or the text of a completion."""
-
-    message: Message | None = None
-    text: str | None = None
-
-
-class Failure(msgspec.Struct, gc=False):
-    """What an error body says; its message may quote the prompt and is not read."""
-
-    type: str | None = None
-    code: str | int | None = None
-
-
-class Response(msgspec.Struct, gc=False):
-    """Members of responses that are read."""
-
-    model: str | None = None
-    choices: list[Choice] | UnsetType = UNSET
-    data: msgspec.Raw | UnsetType = UNSET
-    usage: Usage | None = None
-    error: Failure | UnsetType | None = UNSET
 
 
 class _Signs(msgspec.Struct, gc=False):
@@ -132,7 +61,15 @@ class _Signs(msgspec.Struct, gc=False):
     model: msgspec.Raw | UnsetType = UNSET
     choices: msgspec.Raw | UnsetType = UNSET
     object: msgspec.Raw | UnsetType = UNSET
+    output: msgspec.Raw | UnsetType = UNSET
     error: msgspec.Raw | UnsetType = UNSET
+    # of Anthropic's messages and of the Responses API, which have decoders of their own
+    system: msgspec.Raw | UnsetType = UNSET
+    anthropic_version: msgspec.Raw | UnsetType = UNSET
+    stop_sequences: msgspec.Raw | UnsetType = UNSET
+    instructions: msgspec.Raw | UnsetType = UNSET
+    max_output_tokens: msgspec.Raw | UnsetType = UNSET
+    previous_response_id: msgspec.Raw | UnsetType = UNSET
 
 
 class OpenAiDecoder:
@@ -143,6 +80,7 @@ class OpenAiDecoder:
         self._signs = msgspec.json.Decoder(_Signs)
         self._request = msgspec.json.Decoder(Request)
         self._response = msgspec.json.Decoder(Response)
+        self._chunks = msgspec.json.Decoder(list[Chunk])
 
     def complete(self, body: bytes) -> None:
         """Leave complete events to the two halves: texts gain nothing from one pass."""
@@ -160,15 +98,24 @@ class OpenAiDecoder:
             [RequestRow(prompt=prompt)],
             model=bounded(request.model, limit),
             user=bounded(request.user, limit),
-            params=_params(request),
+            params=request.params(),
         )
 
     def response(self, body: Body) -> ResponseBody | None:
         """Decode a response body; None without ``choices``, ``object`` or ``error``."""
         signs = try_decode_json(self._signs, body)
-        if signs is None or (signs.choices, signs.object, signs.error) == (UNSET,) * 3:
+        if signs is None or not _answers(signs):
             return None
-        response = decode_json(self._response, body)
+        return self._read_response(decode_json(self._response, body))
+
+    def stream(self, chunks: bytes) -> ResponseBody | None:
+        """Put the chunks of a streamed answer together; None if they are of another format."""
+        decoded = try_decode_json(self._chunks, chunks)
+        if not decoded or (decoded[0].choices is UNSET and decoded[0].error is UNSET):
+            return None
+        return self._read_response(joined_stream(decoded))
+
+    def _read_response(self, response: Response) -> ResponseBody:
         usage = response.usage or Usage()
         return ResponseBody(
             [ResponseRow(completion=_completion(response))],
@@ -176,6 +123,7 @@ class OpenAiDecoder:
             error=self._error(response),
             input_tokens=bounded_count(usage.prompt_tokens),
             output_tokens=bounded_count(usage.completion_tokens),
+            params=embedding_params(response.data) if isinstance(response.data, list) else None,
         )
 
     def _prompt(self, request: Request) -> tuple[str, str | None]:
@@ -193,9 +141,22 @@ class OpenAiDecoder:
 
 
 def _asks(signs: _Signs) -> bool:
-    if signs.messages is not UNSET or signs.prompt is not UNSET:
-        return True
-    return signs.input is not UNSET and signs.model is not UNSET
+    if signs.messages is not UNSET:
+        others = (signs.system, signs.anthropic_version, signs.stop_sequences)
+        return others == (UNSET,) * 3
+    if signs.prompt is not UNSET:
+        return signs.input is UNSET
+    if isinstance(signs.input, UnsetType) or signs.model is UNSET:
+        return False
+    others = (signs.instructions, signs.max_output_tokens, signs.previous_response_id)
+    head = bytes(memoryview(signs.input)[:_HEAD])
+    return others == (UNSET,) * 3 and not _ITEMS.match(head)
+
+
+def _answers(signs: _Signs) -> bool:
+    if signs.output is not UNSET and signs.choices is UNSET:
+        return False
+    return (signs.choices, signs.object, signs.error) != (UNSET,) * 3
 
 
 def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:
@@ -212,15 +173,17 @@ def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:
 def _text(message: Message) -> str:
     content = message.content
     if isinstance(content, list):
-        content = "\n".join(part.text for part in content if part.text is not None)
-    if not message.tool_calls:
+        texts = (part.text or part.refusal for part in content)
+        content = "\n".join(text for text in texts if text is not None)
+    if not (message.tool_calls or message.function_call or message.refusal):
         return content or ""
     calls = [f"{call.name or ''} {call.arguments or ''}" for call in _functions(message)]
-    return "\n".join([content, *calls] if content else calls)
+    return "\n".join(text for text in (content, message.refusal, *calls) if text)
 
 
 def _functions(message: Message) -> list[Function]:
-    return [call.function for call in message.tool_calls or () if call.function is not None]
+    calls = [call.function for call in message.tool_calls or () if call.function is not None]
+    return calls if message.function_call is None else [*calls, message.function_call]
 
 
 def _completion(response: Response) -> str | None:
@@ -233,13 +196,31 @@ def _completion(response: Response) -> str | None:
     return "\n".join(text or "" for text in texts)
 
 
-def _params(request: Request) -> dict[str, str] | None:
-    params = {}
-    for name in _PARAMS:
-        value = getattr(request, name)
-        if value is not None:
-            params[name] = str(value).lower() if isinstance(value, bool) else str(value)
-    if request.logit_bias:
-        text = msgspec.json.encode(sorted(request.logit_bias.items()))
-        params["logit_bias"] = sha256(text).hexdigest()[:_LOGIT_BIAS_DIGITS]
-    return params or None
+def embedding_params(data: list[Embedding]) -> dict[str, str] | None:
+    """Return what is kept of embeddings: how many, how long, and a hash of the float32 values.
+
+    Numbers and base64 give the same. The vectors themselves are no class scores.
+
+    Raises
+    ------
+    PoisonRecord
+        If base64 is broken, or a value is not finite.
+    """
+    vectors = [_vector(item.embedding) for item in data if item.embedding is not None]
+    if not vectors:
+        return None
+    digest = sha256(b"".join(vectors)).hexdigest()
+    return {
+        "embeddings": str(len(vectors)),
+        "embedding_dimensions": str(len(vectors[0]) // _FLOAT32_BYTES),
+        "embedding_hash": digest[:_HASH_DIGITS],
+    }
+
+
+def _vector(values: list[float] | str) -> bytes:
+    if isinstance(values, list):
+        return pack(values, "FP32")
+    try:
+        return base64.b64decode(values, validate=True)
+    except (binascii.Error, ValueError):
+        raise poison("wrong_type") from None

@@ -24,6 +24,8 @@ REASONS: dict[str, str] = {
     "time_in_past": "the event time is further behind the broker's than ingest.max_past_s",
     "wrong_content_type": "the content type is not JSON in UTF-8",
     "bad_structured_event": "the structured CloudEvent is malformed",
+    "another_format": "the record is not of the format that its source is set to",
+    "too_many_events": "the record holds more events than ingest.max_batch_rows",
     # JSON
     "empty_body": "the body is empty",
     "truncated_json": "the JSON ends in the middle",
@@ -34,6 +36,10 @@ REASONS: dict[str, str] = {
     "non_finite": "a number is NaN, infinite or too large for its datatype",
     "wrong_type": "a member is missing or has the wrong type",
     "unknown_format": "the body is in no format that is known",
+    # protobuf and event streams
+    "malformed_protobuf": "the protobuf message is cut short or malformed",
+    "too_many_fields": "the protobuf message has more fields than a record may have",
+    "malformed_stream": "the event stream is in no format that is known, or a chunk is malformed",
     # tensors and numbers
     "unknown_datatype": "the tensor's datatype is none of the Open Inference Protocol",
     "bad_shape": "the tensor's shape has no dimension or one below 1",
@@ -44,7 +50,9 @@ REASONS: dict[str, str] = {
     "too_many_rows": "the request has more rows than one record may hold",
     "wrong_input_size": "a row of the request has another number of values than the model takes",
     "row_mismatch": "the response has another number of rows than its request",
-    "missing_data": "the tensor has no JSON data (the binary extension is not accepted here)",
+    "missing_data": "the tensor has no data, neither in JSON nor after it",
+    "bad_binary_length": "the binary tensors are not as long as their JSON says",
+    "raw_and_typed": "a tensor has raw and typed contents, which exclude each other",
     "int_out_of_range": "an integer of the body or the envelope is negative or too large",
 }
 

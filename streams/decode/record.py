@@ -4,49 +4,61 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from streams.decode.body import Limits
 from streams.decode.envelope import (
     TimeBounds,
     caller,
-    check_content_type,
     client_network,
-    is_structured,
-    join_id,
     parse_count,
-    part_of,
     read_headers,
-    unwrap,
 )
-from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
+from streams.decode.formats import BODIES, RECORDS
 from streams.decode.model import Decoded, Interaction, Part
-from streams.decode.oip_v2 import OipV2Decoder
-from streams.decode.openai import OpenAiDecoder
+from streams.decode.reader import BodyReader
 from streams.decode.reasons import poison
+from streams.decode.rules import IdentityRules
+from streams.redact import Redactor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from config.settings import IngestSettings
-    from streams.decode.body import BodyDecoder
+    from config.settings import IngestSettings, SourceSettings
     from streams.decode.envelope import Attributes
-    from streams.decode.json_body import Body
-    from streams.decode.model import RequestBody, RequestRow, ResponseBody
+    from streams.decode.event import Event, RecordFormat
+    from streams.decode.model import RequestRow, ResponseBody
     from streams.identity import Pseudonyms
     from streams.roles.base import Record
-
-#: Formats of bodies in the order they are tried; the first that knows the body wins.
-BODY_DECODERS: tuple[Callable[[Limits], BodyDecoder], ...] = (OipV2Decoder, OpenAiDecoder)
 
 MAX_STATUS = 999
 TRUNCATED_PARAM = "vedette.truncated"
 _ANSWERED, _FAILED = 200, 500
+_AUTO = "auto"
 
 
-class _Halves(msgspec.Struct, gc=False):
-    request: msgspec.Raw
-    response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+class _Source:
+    """How one topic is read where its settings say so."""
+
+    def __init__(self, settings: SourceSettings, formats: Sequence[RecordFormat]) -> None:
+        self.formats = formats
+        self.rules = IdentityRules.of(settings)
+        self.model = settings.model
+        self.anonymous = settings.anonymous
+        self.scattered = settings.join == "shared"
+        self.is_auto = settings.format == _AUTO
+
+    def apply(self, events: Sequence[Event], record: Record, limit: int) -> None:
+        """Change events to what the settings want."""
+        for event in events:
+            self._apply(event, record, limit)
+
+    def _apply(self, event: Event, record: Record, limit: int) -> None:
+        if self.rules is not None:
+            self.rules.apply(event, record, limit)
+        if self.anonymous != _AUTO:
+            event.anonymous = self.anonymous == "keep"
+        if self.model is not None and not event.attributes.model:
+            event.attributes = event.attributes._replace(model=self.model)
+        event.scattered = event.scattered or self.scattered
 
 
 class RecordDecoder:
@@ -58,7 +70,7 @@ class RecordDecoder:
     Parameters
     ----------
     settings
-        Bounds.
+        Bounds, and how the sources are read.
     pseudonyms
         What identities are replaced with.
     """
@@ -67,13 +79,23 @@ class RecordDecoder:
         self._max_record_bytes = settings.max_record_bytes
         self._max_identity_bytes = settings.max_identity_bytes
         self._max_text_bytes = settings.max_text_bytes
+        self._max_rows = settings.max_batch_rows
         self._times = TimeBounds.of(settings)
         self._names = pseudonyms
-        self._formats = [make(Limits.of(settings)) for make in BODY_DECODERS]
-        self._halves = msgspec.json.Decoder(_Halves)
+        self._redactor = Redactor(settings.redact)
+        self._text_tenants = frozenset(settings.text_tenants)
+        bodies = BodyReader(Limits.of(settings), BODIES)
+        formats = {name: make(bodies) for name, make in RECORDS.items()}
+        self._formats = tuple(formats.values())
+        self._sources = {
+            topic: _Source(
+                source, self._formats if source.format == _AUTO else (formats[source.format],)
+            )
+            for topic, source in settings.sources.items()
+        }
 
     def decode(self, record: Record) -> Decoded | None:
-        """Return what ``record`` brings; None if it is a tombstone.
+        """Return what ``record`` brings; None if it brings nothing, as a tombstone.
 
         Raises
         ------
@@ -86,127 +108,87 @@ class RecordDecoder:
         if len(value) > self._max_record_bytes:
             raise poison("too_large")
         attributes = read_headers(record.headers, self._max_identity_bytes)
-        if is_structured(attributes):
-            attributes, data = unwrap(value, attributes, self._max_identity_bytes)
-            if data is None:
-                return None
-            value = data
-        part = part_of(attributes)
-        event_id = join_id(attributes)
-        check_content_type(attributes.content_type)
-        check_utf8(value)
-        rows = self._rows(part, value, record, attributes)
-        return Decoded(part, attributes.source or "", event_id, rows)
-
-    def _rows(
-        self, part: Part, value: bytes, record: Record, attributes: Attributes
-    ) -> list[Interaction]:
-        request: RequestBody | None = None
-        response: ResponseBody | None = None
-        if part is Part.COMPLETE:
-            request, response = self._complete(value)
-            members = _sum_members(request, response)
-        elif part is Part.REQUEST:
-            request = self._request(value)
-            members = request.members
+        source = self._sources.get(record.topic) if self._sources else None
+        formats = self._formats if source is None else source.formats
+        for record_format in formats:
+            events = record_format.events(record, value, attributes)
+            if events is not None:
+                break
         else:
-            response = self._response(value)
-            members = response.members
-        refuse_duplicate_keys(value, members)
+            is_auto = source is None or source.is_auto
+            raise poison("no_envelope" if is_auto else "another_format")
+        if source is not None:
+            source.apply(events, record, self._max_identity_bytes)
+        if len(events) == 1:
+            event = events[0]
+            rows = self._rows(record, event, 0)
+            return Decoded(event.part, event.source, event.id, rows, event.scattered)
+        return self._decode_many(record, events)
+
+    def _decode_many(self, record: Record, events: Sequence[Event]) -> Decoded | None:
+        rows: list[Interaction] = []
+        for event in events:
+            rows += self._rows(record, event, len(rows))
+            if len(rows) > self._max_rows:
+                raise poison("too_many_events")
+        return Decoded(Part.COMPLETE, events[0].source, events[0].id, rows) if rows else None
+
+    def _rows(self, record: Record, event: Event, first: int) -> list[Interaction]:
+        request, response, attributes = event.request, event.response, event.attributes
         count = len(request.rows if request else response.rows if response else ())
-        rows = self._envelope_rows(record, attributes, request, response, count)
+        rows = self._envelope_rows(record, event, first, count)
         if request is not None:
-            self._add_requests(rows, request, attributes)
+            self._add_requests(rows, event)
         if response is not None:
             self._add_responses(rows, response, attributes)
-        elif part is Part.COMPLETE:
+        elif event.part is Part.COMPLETE:
             _add_refusal(rows, attributes)
+        if event.params is not None:
+            for row in rows:
+                row.params = {**(row.params or {}), **event.params}
         return rows
 
-    def _complete(self, value: bytes) -> tuple[RequestBody | None, ResponseBody | None]:
-        """Return both halves; a request that was refused unread may be null beside its error."""
-        for body_format in self._formats:
-            both = body_format.complete(value)
-            if both is not None:
-                return both
-        halves = decode_json(self._halves, value)
-        answer = halves.response
-        if bytes(halves.request) == b"null":
-            return None, self._refusal(answer)
-        request = self._request(halves.request)
-        if isinstance(answer, msgspec.UnsetType) or bytes(answer) == b"null":
-            response = None  # refused before the model, or nothing came back
-        else:
-            response = self._response(answer)
-        request.members = -1
-        return request, response
-
-    def _request(self, body: Body) -> RequestBody:
-        for body_format in self._formats:
-            request = body_format.request(body)
-            if request is not None:
-                return request
-        raise poison("unknown_format")
-
-    def _response(self, body: Body) -> ResponseBody:
-        for body_format in self._formats:
-            response = body_format.response(body)
-            if response is not None:
-                return response
-        raise poison("unknown_format")
-
-    def _refusal(self, answer: msgspec.Raw | msgspec.UnsetType) -> ResponseBody:
-        if not isinstance(answer, msgspec.UnsetType):
-            response = self._response(answer)
-            if response.error is not None:
-                return response
-        raise poison("wrong_type")
-
-    def _client(
-        self, record: Record, attributes: Attributes, request: RequestBody | None
-    ) -> str | None:
-        """Return the pseudonym of who called; only a response half may leave it open."""
-        user = request.user if request else None
-        name = caller(attributes, record.key, user, self._max_identity_bytes)
+    def _client(self, event: Event) -> str | None:
+        """Return the pseudonym of who called; a response half may leave it open."""
+        user = event.request.user if event.request else None
+        name = caller(event.attributes, event.key, user, self._max_identity_bytes)
         if name:
             return self._names.of("client", name)
-        if request is not None or part_of(attributes) is Part.COMPLETE:
+        if event.part is not Part.RESPONSE and not event.anonymous:
             raise poison("missing_client")
         return None
 
     def _envelope_rows(
-        self,
-        record: Record,
-        attributes: Attributes,
-        request: RequestBody | None,
-        response: ResponseBody | None,
-        count: int,
+        self, record: Record, event: Event, first: int, count: int
     ) -> list[Interaction]:
         prefix = f"{record.topic}-{record.partition}-{record.offset}-"
+        attributes, request, response = event.attributes, event.request, event.response
         net = client_network(attributes)
         names = self._names.of
         # positional up to the columns that both halves know: this runs once for every event
         known = (
-            self._times.event_time_us(attributes.time, record.timestamp),
+            self._times.event_time_us(event.time_us or attributes.time, record.timestamp),
             -1,
             -1,
             names("tenant", attributes.tenant) if attributes.tenant else None,
-            self._client(record, attributes, request),
+            self._client(event),
             names("key", attributes.keyid) if attributes.keyid else None,
             net,
             attributes.useragent,
             attributes.model
             or (request.model if request else None)
             or (response.model if response else None)
+            or attributes.modelid
             or attributes.inferenceservicename,
             attributes.modelversion or (response.model_version if response else None),
             attributes.endpoint,
         )
-        return [Interaction(f"{prefix}{index}", *known) for index in range(count)]
+        return [Interaction(f"{prefix}{index}", *known) for index in range(first, first + count)]
 
-    def _add_requests(
-        self, rows: list[Interaction], body: RequestBody, attributes: Attributes
-    ) -> None:
+    def _add_requests(self, rows: list[Interaction], event: Event) -> None:
+        body, attributes = event.request, event.attributes
+        if body is None:
+            return
         for row, sample in zip(rows, body.rows, strict=True):
             row.operation = body.operation
             row.trace = attributes.traceparent
@@ -216,7 +198,7 @@ class RecordDecoder:
             row.input_shape = sample.input_shape
             row.input_dtype = sample.input_dtype
             if sample.prompt is not None:
-                row.prompt = self._bounded_text(row, "prompt", sample.prompt)
+                row.prompt = self._kept_text(row, "prompt", sample.prompt, attributes)
 
     def _add_responses(
         self, rows: list[Interaction], body: ResponseBody, attributes: Attributes
@@ -225,27 +207,49 @@ class RecordDecoder:
         latency_us = parse_count(attributes.latencyus)
         if status is None:
             status = _ANSWERED if body.error is None else _FAILED
+        error = body.error if body.error is None else self._redactor.mask(body.error)
         answers = body.rows
         if len(answers) != len(rows):
             if body.error is None:
                 raise poison("row_mismatch")
-            answers = answers * len(rows)
+            answers = answers[:1] * len(rows)
         for row, answer in zip(rows, answers, strict=True):
             row.status = status
             row.latency_us = latency_us
-            row.error = body.error
+            row.error = error
             row.input_tokens = body.input_tokens
             row.output_tokens = body.output_tokens
             row.scores = answer.scores
             row.label = answer.label
+            if body.params is not None:
+                row.params = {**(row.params or {}), **body.params}
             if answer.completion is not None:
-                row.completion = self._bounded_text(row, "completion", answer.completion)
+                row.completion = self._kept_text(row, "completion", answer.completion, attributes)
 
-    def _hash(self, sample: RequestRow) -> bytes:
+    def _hash(self, sample: RequestRow) -> bytes | None:
         if sample.input is None:
-            return self._names.payload_hash((sample.prompt or "").encode())
+            if sample.prompt is None:
+                return None
+            return self._names.payload_hash(sample.prompt.encode())
         head = f"{sample.input_dtype}{sample.input_shape}\0".encode()
         return self._names.payload_hash(head, sample.input)
+
+    def _kept_text(
+        self, row: Interaction, column: str, text: str, attributes: Attributes
+    ) -> str | None:
+        """Return what may be kept of a text; say in ``params`` what was cut and masked."""
+        # Masked before it is cut: half of a secret would not be recognised as one.
+        searched = text[: 2 * self._max_text_bytes]
+        keep = attributes.tenant in self._text_tenants
+        kept, found = self._redactor.apply(searched, column, keep=keep, chars=len(text))
+        if found:
+            row.params = {**(row.params or {}), **found}
+        if kept is None:
+            return None
+        kept = self._bounded_text(row, column, kept)
+        if len(searched) < len(text):
+            row.params = {**(row.params or {}), TRUNCATED_PARAM: column}
+        return kept
 
     def _bounded_text(self, row: Interaction, column: str, text: str) -> str:
         """Cut a text that is too long, and say so."""
@@ -265,9 +269,3 @@ def _add_refusal(rows: list[Interaction], attributes: Attributes) -> None:
     latency_us = parse_count(attributes.latencyus)
     for row in rows:
         row.status, row.latency_us = status, latency_us
-
-
-def _sum_members(request: RequestBody | None, response: ResponseBody | None) -> int:
-    if request is None or response is None or request.members < 0 or response.members < 0:
-        return -1
-    return 2 + request.members + response.members

@@ -99,6 +99,8 @@ class Play:
     def see(self, value: bytes) -> None:
         """Take note of an alert, at the time it can be read."""
         alert = _ALERT_DECODER.decode(value)
+        if alert.subject.type == "monitor" or alert.state == "resolved":
+            return
         about_clients = alert.subject.type in {"client", "campaign"}
         self.alerts.append(
             SeenAlert(
@@ -162,6 +164,7 @@ class _Alert(msgspec.Struct):
     detector: str
     events: int
     time: datetime
+    state: str = "opened"
 
 
 _ALERT_DECODER = msgspec.json.Decoder(_Alert)

@@ -13,6 +13,7 @@ import msgspec
 from kafka.errors import KafkaError
 
 from streams.demo.cast import make_cast
+from streams.demo.gateway import Gateway, LastAct, analyst, last_act
 from streams.demo.judge import Outcome
 from streams.demo.play import Play
 from streams.demo.stage import Stage, prepare
@@ -22,6 +23,8 @@ from streams.demo.watch import Groups, fresh_home, running_broker, running_roles
 from streams.identity import load_pseudonyms
 from streams.store.search import open_reader, statistics
 from streams.topics import ALERTS
+from streams.verdicts.follow import Follower
+from streams.verdicts.table import VerdictTable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,6 +54,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     audited: int
     usual_peak_per_s: float
     outcome: Outcome
+    last_act: LastAct
     home: str
     bootstrap_servers: str
 
@@ -82,7 +86,9 @@ def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console)
             groups.wait_until_ready(process, settings.home / "up.log")
             told(f"{len(stage.population.names)} ordinary clients and the attackers begin")
             preparation_s = time.monotonic() - began_s
-            play, outcome = asyncio.run(_play(settings, stage, groups, seconds, seed, console))
+            play, outcome, closing = asyncio.run(
+                _play(settings, stage, groups, seconds, seed, console)
+            )
             audited = _audited(settings, play.model.answered)
     return Report(
         seed=seed,
@@ -94,6 +100,7 @@ def show(*, home: Path, seconds: float, seed: int, keep: bool, console: Console)
         audited=audited,
         usual_peak_per_s=stage.usual_peak_per_s,
         outcome=outcome,
+        last_act=closing,
         home=str(settings.home),
         bootstrap_servers=settings.kafka.bootstrap_servers,
     )
@@ -106,7 +113,7 @@ async def _play(
     seconds: float,
     seed: int,
     console: Console,
-) -> tuple[Play, Outcome]:
+) -> tuple[Play, Outcome, LastAct]:
     model = KafkaModel(settings.kafka, stage.signature)
     pseudonyms = load_pseudonyms(settings)
     play = Play(
@@ -132,13 +139,36 @@ async def _play(
             asyncio.create_task(_follow_lag(play, groups)),
             asyncio.create_task(watch(play, console)),
         ]
-        return play, await play.run()
+        outcome = await play.run()
+        return play, outcome, await _last_act(settings, play, model, stage, console)
     finally:
         for task in showing:
             task.cancel()
         await asyncio.gather(*showing, return_exceptions=True)
         await model.stop()
         await alerts.stop()
+
+
+async def _last_act(
+    settings: Settings, play: Play, model: KafkaModel, stage: Stage, console: Console
+) -> LastAct:
+    """Put a gateway that obeys the verdicts before the model, and let everybody come back."""
+    console.print("A gateway obeys the verdicts now; the attackers come back")
+    table = VerdictTable()
+    follower = Follower(table, settings.kafka)
+    following = asyncio.create_task(follower.run())
+    try:
+        await follower.warm.wait()
+        return await last_act(
+            Gateway(table, play.pseudonym, model.ask),
+            [(attacker.name, attacker.client) for attacker in play.attackers],
+            stage.population.names[0],
+            stage.pictures,
+            analyst(settings),
+        )
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def _warm_up(settings: Settings, model: KafkaModel, stage: Stage) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from streams.demo.cast import Attacker
+    from streams.demo.gateway import LastAct
     from streams.demo.judge import AttackerOutcome, Outcome, SeenAlert
     from streams.demo.play import Play
 
@@ -22,6 +23,7 @@ REFRESH_S = 0.25
 #: Without a terminal, a line on how things go is printed so often.
 LINE_EVERY_S = 5.0
 SHOWN_ALERTS = 8
+AT_ONCE_S = 0.1
 
 
 async def watch(play: Play, console: Console) -> None:
@@ -100,6 +102,26 @@ def result_table(outcome: Outcome) -> Table:
             _verdict(row),
         )
     return table
+
+
+def last_act_lines(act: LastAct) -> list[str]:
+    """Say what the gateway did."""
+    lines = [
+        f"  {row.name}: {row.refused} of {row.asked} requests refused ({row.action})"
+        for row in act.attackers
+    ]
+    hand = act.by_hand
+    lines.append(
+        f"  {hand.client}, ordinary: blocked by hand, refused {_after(hand.refused_after_s)}; "
+        f"`vedette verdicts lift`, let in {_after(hand.allowed_after_s)}"
+    )
+    return lines
+
+
+def _after(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return "at once" if seconds < AT_ONCE_S else f"after {seconds:.1f} s"
 
 
 def summary(outcome: Outcome) -> str:

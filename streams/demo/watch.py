@@ -103,6 +103,8 @@ def environment(settings: Settings) -> dict[str, str]:
         f"{ENV_PREFIX}HOME": str(settings.home),
         f"{ENV_PREFIX}KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         f"{ENV_PREFIX}SERVE__MODEL": settings.serve.model or "",
+        # The last act shows a gateway that obeys.
+        f"{ENV_PREFIX}RESPOND__VERDICT_SHADOW": "false",
     }
 
 

@@ -10,11 +10,13 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeEr
 
 from config.errors import Fatal, PoisonRecord, Transient
 from streams.frames import FRAME_CONTENT_TYPE, FRAME_TYPE
-from streams.topics import INTERACTIONS
+from streams.ingest.halves import CONTENT_TYPE, pack_half, place_of
+from streams.topics import HALVES, INTERACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from streams.decode.model import Decoded
     from streams.dlq import DeadLetters
     from streams.ingest.frame_builder import Frame
     from streams.roles.base import Record
@@ -32,6 +34,7 @@ _FRAME_HEADERS = (
     ("ce_type", FRAME_TYPE.encode()),
     ("ce_source", b"vedette/ingest"),
 )
+_HALF_HEADERS = (("content-type", CONTENT_TYPE.encode()),)
 
 
 class FrameSender(Protocol):
@@ -57,14 +60,20 @@ class Delivery:
         Started producer.
     dead_letters
         Where refused records go.
+    partitions
+        Number of partitions of the topic where scattered halves meet.
     """
 
-    def __init__(self, producer: FrameSender, dead_letters: DeadLetters) -> None:
+    def __init__(self, producer: FrameSender, dead_letters: DeadLetters, partitions: int) -> None:
+        self._partitions = partitions
         self._producer = producer
         self._dead_letters = dead_letters
 
     async def send(
-        self, frames: Sequence[Frame], refused: Sequence[tuple[Record, PoisonRecord]] = ()
+        self,
+        frames: Sequence[Frame],
+        refused: Sequence[tuple[Record, PoisonRecord]] = (),
+        halves: Sequence[Decoded] = (),
     ) -> None:
         """Return once the broker has acknowledged everything.
 
@@ -82,6 +91,13 @@ class Delivery:
         await asyncio.gather(
             *(self._send_in_order(frames) for frames in by_target.values()),
             *(self._send_letter(record, error) for record, error in refused),
+            *(self._send_half(half) for half in halves),
+        )
+
+    async def _send_half(self, half: Decoded) -> None:
+        value, partition = pack_half(half), place_of(half, self._partitions)
+        await until_acknowledged(
+            lambda: self._producer.send(HALVES, value, partition=partition, headers=_HALF_HEADERS)
         )
 
     async def _send_in_order(self, frames: Sequence[Frame]) -> None:

@@ -22,6 +22,22 @@ Reason = Literal[
     "tls",
 ]
 
+#: Why a sink is not told of an alert, or not now. Closed set: a metric label.
+Withheld = Literal[
+    "before_start",
+    "heartbeat",
+    "model",
+    "quiet_hours",
+    "rate_limit",
+    "resolved",
+    "route",
+    "rule",
+    "severity",
+    "shadow",
+    "technique",
+    "tenant",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Delivered:

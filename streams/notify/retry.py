@@ -57,6 +57,7 @@ class RetryStage:
         self._schedule_s = tuple(schedule_s)
         self._sleep = sleep
         self._jitter = jitter
+        self.why_disabled = ""
         metrics.initialise(notifier.name)
 
     async def deliver(self, alert: Alert) -> Result:
@@ -101,8 +102,8 @@ class RetryStage:
     def _tell(self, alert: Alert, reason: str) -> None:
         """Log a failure; `deliver` stays quiet while the same one repeats."""
         log.warning(
-            "webhook does not take an alert, will retry",
-            webhook=self._notifier.name,
+            "sink does not take an alert, will retry",
+            sink=self._notifier.name,
             alert=alert.id,
             reason=reason,
         )
@@ -110,8 +111,8 @@ class RetryStage:
     def _give_up(self, alert: Alert, outcome: Permanent) -> Result:
         metrics.GIVEN_UP.labels(self._notifier.name).inc()
         log.error(
-            "webhook will never take this alert, going on with the next",
-            webhook=self._notifier.name,
+            "sink will never take this alert, going on with the next",
+            sink=self._notifier.name,
             alert=alert.id,
             reason=outcome.reason,
         )
@@ -119,10 +120,11 @@ class RetryStage:
 
     def _disable(self, alert: Alert, why: str) -> Result:
         metrics.DISABLED.labels(self._notifier.name).set(1)
+        self.why_disabled = why
         log.critical(
-            "webhook disabled; repair it and restart the respond role, which goes on with this "
+            "sink disabled; repair it and restart the respond role, which goes on with this "
             "alert as long as the alerts topic keeps it",
-            webhook=self._notifier.name,
+            sink=self._notifier.name,
             alert=alert.id,
             reason=why,
         )

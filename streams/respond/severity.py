@@ -29,3 +29,7 @@ SEVERITIES: dict[Severity, SeverityLevel] = {
     "high": SeverityLevel(73, "critical", "error", 4),
     "critical": SeverityLevel(99, "critical", "critical", 5),
 }
+
+#: Severities in order, to compare them.
+RANK: dict[Severity, int] = {severity: number for number, severity in enumerate(SEVERITIES)}
+BY_RANK: tuple[Severity, ...] = tuple(SEVERITIES)

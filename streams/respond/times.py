@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from config.errors import PoisonRecord
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=1024)
 def event_time(text: str) -> datetime:
     """Parse an event time.
 
@@ -40,3 +42,19 @@ def iso(time: datetime) -> str:
 def microseconds(time: datetime) -> int:
     """Return microseconds since the epoch."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def iso_us(time_us: int) -> str:
+    """Write microseconds since the epoch in the same form.
+
+    Examples
+    --------
+    >>> iso_us(1_500_000)
+    '1970-01-01T00:00:01.500000Z'
+    """
+    return iso(from_us(time_us))
+
+
+def from_us(time_us: int) -> datetime:
+    """Return the UTC time of microseconds since the epoch."""
+    return _EPOCH + timedelta(microseconds=time_us)

@@ -13,6 +13,8 @@ from streams.respond.verdicts import Verdict
 from streams.topics import VERDICTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiokafka import TopicPartition
 
     from config.settings import KafkaSettings
@@ -58,3 +60,14 @@ def _take(book: VerdictBook, key: bytes | None, value: bytes | None) -> None:
     except msgspec.DecodeError:
         return
     book.load(key.decode(errors="replace"), verdict)
+
+
+async def end_offsets(kafka: KafkaSettings, topics: Sequence[str]) -> dict[str, int]:
+    """Return the end of every partition of some topics, by ``topic-partition``."""
+    consumer = AIOKafkaConsumer(*topics, **aiokafka_options(kafka), enable_auto_commit=False)
+    await consumer.start()
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        return {f"{partition.topic}-{partition.partition}": end for partition, end in ends.items()}
+    finally:
+        await consumer.stop()

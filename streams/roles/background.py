@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from streams.failure import describe
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -70,5 +72,5 @@ class Background:
         failure = task.exception()
         if failure is not None and self._failure is None:
             self._failure = failure
-            log.critical("a background task failed", task=task.get_name(), error=str(failure))
+            log.critical("a background task failed", task=task.get_name(), error=describe(failure))
             self._on_fatal(failure)

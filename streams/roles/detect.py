@@ -19,11 +19,15 @@ import structlog
 
 from config.errors import PoisonRecord
 from detectors.registry import registered
+from models.device import limit_threads
 from models.profiles import load_profiles
+from streams.detect.backlog import Backlog
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
 from streams.frames import FRAME_CONTENT_TYPE, decode_frame, encode_frame
+from streams.metrics.catalogue import FINDINGS as FINDINGS_FOUND
 from streams.producer import Producer
+from streams.roles.background import Background
 from streams.state import SnapshotStore
 from streams.topics import AUDIT, FINDINGS, INTERACTIONS
 
@@ -79,11 +83,13 @@ class DetectRole:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
         self._profiles: Mapping[str, LoadedProfile] = {}
         self._owned: dict[Partition, _Owned] = {}
-        self._timer: asyncio.Task[None] | None = None
+        self._backlog = Backlog()
+        self._background = Background()
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Load the profiles, connect, and keep snapshotting while traffic is quiet."""
+        """Load the profiles, connect, detect, and keep snapshotting while traffic is quiet."""
+        limit_threads(1)
         self._profiles = await self._run(
             load_profiles,
             self._settings.profiles,
@@ -94,7 +100,8 @@ class DetectRole:
         detectors = await self._run(registered)
         log.info("profiles loaded", models=sorted(self._profiles), detectors=len(detectors))
         await self._producer.start()
-        self._timer = asyncio.create_task(self._snapshot_when_quiet())
+        self._background.spawn(self._work_off(), name="detect")
+        self._background.spawn(self._snapshot_when_quiet(), name="snapshots")
 
     async def assigned(self, partitions: set[Partition]) -> None:
         """Start each partition from its snapshot."""
@@ -109,31 +116,30 @@ class DetectRole:
             self._owned[partition] = owned
 
     async def process(self, chunk: Chunk) -> None:
-        """Detect on a chunk of frames; its acknowledgement waits for the next snapshot."""
-        async with self._lock:
-            owned = self._owned.get(chunk.source)
-            if owned is None:
-                return
-            await self._process_owned(owned, chunk)
-            if time.monotonic() >= owned.snapshot_due_s:
-                await self._snapshot(chunk.source)
+        """Queue a chunk of frames; its acknowledgement waits for the snapshot that covers it."""
+        self._background.check()
+        owned = self._owned.get(chunk.source)
+        if owned is not None:
+            await self._backlog.put(chunk, await self._frames(owned, chunk))
 
     async def release(self, partitions: set[Partition]) -> None:
-        """Snapshot and acknowledge what is held, then let the partitions go."""
+        """Work off, snapshot and acknowledge what is held, then let the partitions go."""
+        self._background.check()
         async with self._lock:
             for partition in partitions & self._owned.keys():
+                await self._detect(partition)
                 await self._snapshot(partition)
                 del self._owned[partition]
 
     async def stop(self) -> None:
         """Close the producer and the detection thread."""
-        if self._timer:
-            self._timer.cancel()
-            await asyncio.gather(self._timer, return_exceptions=True)
+        await self._background.cancel()
         await self._producer.stop()
         self._thread.shutdown()
+        self._background.check()
 
-    async def _process_owned(self, owned: _Owned, chunk: Chunk) -> None:
+    async def _frames(self, owned: _Owned, chunk: Chunk) -> list[pa.RecordBatch]:
+        """Read the frames of a chunk; bad ones go to the dead letters."""
         frames = []
         for record in chunk.records:
             if record.offset < owned.next_offset:
@@ -141,12 +147,39 @@ class DetectRole:
             try:
                 frames.append(decode_frame(record.value))
             except PoisonRecord as error:
-                await self._dead_letters.send(record, error, stage=self.name)
-        for batch in gather(frames):
-            detected = await self._run(owned.engine.process, batch)
-            await self._publish(owned, chunk.source.partition, detected)
-        owned.held.append(chunk)
-        owned.next_offset = max(owned.next_offset, chunk.next_offset)
+                letter = await self._dead_letters.send(record, error, stage=self.name)
+                owned.in_flight.append(letter)
+        return frames
+
+    async def _work_off(self) -> None:
+        """Detect on what waits, partition by partition, for ever."""
+        try:
+            while True:
+                partition = await self._backlog.next_due()
+                async with self._lock:
+                    await self._detect(partition)
+                    owned = self._owned.get(partition)
+                    if owned is not None and time.monotonic() >= owned.snapshot_due_s:
+                        await self._snapshot(partition)
+        finally:
+            self._backlog.close()
+
+    async def _detect(self, partition: Partition) -> None:
+        """Detect on all that waits of a partition."""
+        waiting = self._backlog.take(partition)
+        owned = self._owned.get(partition)
+        if owned is None or not waiting:
+            return  # not acknowledged: the next owner reads it again
+        try:
+            for batch in gather([frame for item in waiting for frame in item.frames]):
+                detected = await self._run(owned.engine.process, batch)
+                await self._publish(owned, partition.partition, detected)
+        except BaseException:
+            del self._owned[partition]  # state that took half a chunk is never saved
+            raise
+        for item in waiting:
+            owned.held.append(item.chunk)
+            owned.next_offset = max(owned.next_offset, item.chunk.next_offset)
         while len(owned.in_flight) > MAX_IN_FLIGHT:
             await owned.in_flight.pop(0)
 
@@ -164,6 +197,7 @@ class DetectRole:
             )
 
     async def _send_finding(self, finding: Finding) -> asyncio.Future[object]:
+        FINDINGS_FOUND.labels(finding.detector, finding.severity).inc()
         return await self._producer.send(
             FINDINGS,
             msgspec.json.encode(finding),
@@ -177,8 +211,8 @@ class DetectRole:
         if not owned.held:
             return
         started_s = time.monotonic()
-        await asyncio.gather(*owned.in_flight)
-        owned.in_flight.clear()
+        in_flight, owned.in_flight = owned.in_flight, []
+        await asyncio.gather(*in_flight)
         await self._run(self._write_snapshot, partition, owned)
         for chunk in owned.held:
             chunk.ack()

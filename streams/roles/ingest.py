@@ -13,31 +13,44 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import structlog
+from aiokafka.errors import KafkaError
 
-from config.errors import Fatal, PoisonRecord
+from config.errors import ConfigError, Fatal, PoisonRecord
 from streams.decode import RecordDecoder
 from streams.dlq import DeadLetters
 from streams.identity import load_pseudonyms
 from streams.ingest.delivery import Delivery
 from streams.ingest.frame_builder import FrameBuilder
+from streams.ingest.halves import is_scattered, unpack_half
 from streams.ingest.join import Joiner
-from streams.producer import Producer
+from streams.ingest.metrics import FORWARDED, JOINS
+from streams.metrics.catalogue import DECODE_ERRORS
+from streams.producer import MAX_REQUEST_BYTES, Producer
 from streams.state import SnapshotStore
+from streams.topics import HALVES, INTERACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.settings import Settings
+    from streams.decode.model import Decoded
     from streams.ingest.frame_builder import Frame
     from streams.roles.base import Chunk, Partition, Record
 
 log = structlog.get_logger(__name__)
 
 _JOIN_ARRAY = "join"
+
+
+class _Taken(NamedTuple):
+    """Records of a chunk that go elsewhere than into frames."""
+
+    refused: list[tuple[Record, PoisonRecord]]
+    halves: list[Decoded]
 
 
 @dataclass
@@ -71,27 +84,36 @@ class IngestRole:
     Attributes
     ----------
     counts
-        ``records``, ``interactions``, ``frames``, ``tombstones``, ``refused``, ``replayed``.
+        ``records``, ``interactions``, ``frames``, ``tombstones``, ``refused``, ``replayed``,
+        ``forwarded`` (halves sent to where they meet), and those of `Joiner.counts`.
     """
 
     name = "ingest"
 
     def __init__(self, settings: Settings) -> None:
-        self.topics = settings.ingest.topics
+        _refuse_strange_sources(settings)
+        self.topics = (*settings.ingest.topics, HALVES)
         self._settings = settings.ingest
         self._partitions = settings.partitions
         self._store = SnapshotStore(settings.state)
         self._decoder = RecordDecoder(settings.ingest, load_pseudonyms(settings))
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
-        self._delivery = Delivery(self._producer, self._dead_letters)
+        self._delivery = Delivery(self._producer, self._dead_letters, settings.partitions)
         self._owned: dict[Partition, _Owned] = {}
         self._snapshots: asyncio.Task[None] | None = None
         self.counts: Counter[str] = Counter()
 
     async def start(self) -> None:
-        """Start the producer and the regular snapshots."""
+        """Start the producer and the regular snapshots.
+
+        Raises
+        ------
+        ConfigError
+            If a topic that is written to has another number of partitions than the settings say.
+        """
         await self._producer.start()
+        await self._check_partitions()
         self._snapshots = asyncio.create_task(self._snapshot_regularly(), name="ingest-snapshots")
 
     async def assigned(self, partitions: set[Partition]) -> None:
@@ -112,18 +134,19 @@ class IngestRole:
         if owned is None:
             return
         async with owned.lock:
-            refused = self._take(owned, chunk)
+            taken = self._take(owned, chunk)
             frames = owned.builder.flush()
             safe = owned.joiner.is_empty and owned.disk_empty
             await owned.delivered()
             owned.delivery = asyncio.create_task(
-                self._deliver(owned, frames, refused, chunk.ack, safe=safe)
+                self._deliver(owned, frames, taken, chunk.ack, safe=safe)
             )
 
     async def release(self, partitions: set[Partition]) -> None:
         """Deliver and snapshot, so that every acknowledgement goes out."""
         for source in partitions & self._owned.keys():
             await self._snapshot(self._owned[source], last=True)
+            self._count_joins(self._owned[source].joiner)
             del self._owned[source]  # its next owner may write snapshots now
 
     async def stop(self) -> None:
@@ -157,11 +180,13 @@ class IngestRole:
                 joiner.rewind()
         return owned
 
-    def _take(self, owned: _Owned, chunk: Chunk) -> list[tuple[Record, PoisonRecord]]:
-        """Run the records through decoder and joiner into the frames; return the bad ones."""
+    def _take(self, owned: _Owned, chunk: Chunk) -> _Taken:
+        """Run the records through decoder and joiner into the frames; return the others."""
         owned.last_record_s = time.monotonic()
-        refused: list[tuple[Record, PoisonRecord]] = []
-        joiner, add, decode = owned.joiner, owned.builder.add, self._decoder.decode
+        taken = _Taken([], [])
+        refused = taken.refused
+        joiner, add = owned.joiner, owned.builder.add
+        decode = self._decode_half if chunk.source.topic == HALVES else self._decoder.decode
         emitted = 0
         for record in chunk.records:
             if record.offset < joiner.next_offset:
@@ -171,6 +196,10 @@ class IngestRole:
                 decoded = decode(record)
             except PoisonRecord as error:
                 refused.append((record, error))
+                DECODE_ERRORS.labels(error.reason).inc()
+                decoded = None
+            if decoded is not None and decoded.scattered and is_scattered(decoded):
+                taken.halves.append(decoded)
                 decoded = None
             for row in joiner.add(record.offset, record.timestamp, decoded):
                 add(row)
@@ -178,18 +207,48 @@ class IngestRole:
         self.counts["records"] += len(chunk.records)
         self.counts["interactions"] += emitted
         self.counts["refused"] += len(refused)
-        return refused
+        self.counts["forwarded"] += len(taken.halves)
+        FORWARDED.inc(len(taken.halves))
+        if joiner.counts:
+            self._count_joins(joiner)
+        return taken
+
+    def _decode_half(self, record: Record) -> Decoded | None:
+        return unpack_half(record, MAX_REQUEST_BYTES)
+
+    def _count_joins(self, joiner: Joiner) -> None:
+        """Add up what a joiner has counted, and begin anew."""
+        self.counts.update(joiner.counts)
+        for outcome, count in joiner.counts.items():
+            JOINS.labels(outcome).inc(count)
+        joiner.counts.clear()
+
+    async def _check_partitions(self) -> None:
+        """Refuse to scatter clients and halves over other partitions than readers expect."""
+        for topic in (INTERACTIONS, HALVES):
+            try:
+                found = await self._producer.partitions_of(topic)
+            except KafkaError as error:
+                raise ConfigError(
+                    f"ingest cannot see the topic {topic} ({type(error).__name__}); "
+                    "run `vedette topics apply`"
+                ) from None
+            if found != self._partitions:
+                raise ConfigError(
+                    f"{topic} has {found} partitions, but VEDETTE_PARTITIONS is "
+                    f"{self._partitions}: set it to {found}, as every role on this broker must"
+                )
 
     async def _deliver(
         self,
         owned: _Owned,
         frames: list[Frame],
-        refused: list[tuple[Record, PoisonRecord]],
+        taken: _Taken,
         ack: Callable[[], None],
         *,
         safe: bool,
     ) -> None:
-        await self._delivery.send(frames, refused)
+        await self._delivery.send(frames, taken.refused, taken.halves)
         self.counts["frames"] += len(frames)
         owned.held.append(ack)
         if safe:
@@ -226,6 +285,7 @@ class IngestRole:
         """Give up on the halves of a quiet partition: no record will bring the time to do so."""
         if not owned.joiner.is_empty:
             owned.joiner.expire_all()
+            self._count_joins(owned.joiner)
             owned.decided_unwritten = True
 
     async def _write(self, owned: _Owned) -> None:
@@ -260,6 +320,16 @@ class IngestRole:
         """Stop the worker if the snapshots have failed for good."""
         if self._snapshots is not None and self._snapshots.done():
             self._snapshots.result()
+
+
+def _refuse_strange_sources(settings: Settings) -> None:
+    """Refuse settings of sources that are not read: a misspelt topic would silently be ignored."""
+    strange = sorted(settings.ingest.sources.keys() - set(settings.ingest.topics))
+    if strange:
+        raise ConfigError(
+            f"VEDETTE_INGEST__SOURCES names {', '.join(strange)}, "
+            "which VEDETTE_INGEST__TOPICS does not"
+        )
 
 
 def _release_held(owned: _Owned) -> None:

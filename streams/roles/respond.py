@@ -1,150 +1,211 @@
-"""Respond: findings become alerts, verdicts and deliveries.
+"""Respond: findings become incidents, alerts, verdicts and deliveries.
 
-Kafka is the outbox: this role only writes alerts to their topic. Beside it, one task a webhook
-reads that topic with a consumer group of its own and delivers.
+Kafka is the outbox: this role only writes alerts to their topic. Beside it, one task a sink reads
+that topic with a consumer group of its own and delivers.
+
+Records go out at once. The offsets they came from are acknowledged by the next snapshot of the
+incidents, so that state on disk and committed offset agree: a worker that is killed starts from
+both and writes the same alerts, with the same ids, again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
 from typing import TYPE_CHECKING
 
-import msgspec
+import structlog
 
-from config.errors import PoisonRecord
-from detectors.finding import Finding
+from config.errors import Fatal, PoisonRecord
 from streams.dlq import DeadLetters
-from streams.notify.delivery import Delivery
-from streams.notify.webhook import WebhookNotifier
+from streams.identity import load_pseudonyms
+from streams.metrics.catalogue import SNAPSHOT_SECONDS
+from streams.notify.sinks import deliveries, sinks_of
 from streams.producer import Producer
-from streams.respond.alerts import ALERT_TYPE, alert_of
-from streams.respond.times import event_time
-from streams.respond.verdict_log import load_verdicts
-from streams.respond.verdicts import VerdictBook, verdicts_of
+from streams.respond.policy import VerdictPolicy, secret_chance
+from streams.respond.responder import Responder, alert_out
+from streams.respond.snapshot import dump, load
+from streams.respond.verdict_log import end_offsets, load_verdicts
 from streams.roles.background import Background
-from streams.topics import ALERTS, FINDINGS, VERDICTS
+from streams.rules.reload import Rules, directories_of
+from streams.selfwatch.watcher import Watcher
+from streams.state import SnapshotStore
+from streams.topics import FEEDBACK, FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from config.settings import Settings
-    from streams.respond.verdicts import Verdict
+    from streams.respond.alerts import Alert
+    from streams.respond.responder import Out
     from streams.roles.base import Chunk, Partition, Record
 
-VERDICT_TYPE = "io.vedette.verdict.v1"
-SOURCE = "vedette/respond"
-#: Findings whose repetition is recognised; a repeated older one raises the same alert again.
-REMEMBERED_FINDINGS = 65_536
+log = structlog.get_logger(__name__)
 
-_findings = msgspec.json.Decoder(Finding)
-_encoder = msgspec.json.Encoder()
+SOURCE = "vedette/respond"
+SNAPSHOT = "respond.incidents"
+#: While no finding arrives for so long, event time goes on with the clock.
+IDLE_S = 5.0
+TICK_S = 0.5
+#: A snapshot may take at most this share of the time between two.
+MAX_SNAPSHOT_SHARE = 0.1
 
 
 class RespondRole:
-    """Turns findings into alerts and verdicts, and runs the webhooks."""
+    """Turns findings into alerts and verdicts, and runs the sinks."""
 
     name = "respond"
-    topics = (FINDINGS,)
+    topics = (FINDINGS, FEEDBACK)
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
-        self._verdicts = VerdictBook()
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._store = SnapshotStore(settings.state)
+        # Built here, so that wrong rules, URLs or secrets stop the worker before it joins a group.
+        self._rules = Rules(directories_of(settings.respond.rules_dir), sinks_of(settings))
+        chance = secret_chance(load_pseudonyms(settings).of)
+        policy = VerdictPolicy(settings.respond, chance)
+        self._responder = Responder(settings.respond, lambda: self._rules.current, policy)
+        self._watcher = Watcher(settings, self._publish, self._latest_s)
+        self._deliveries = deliveries(settings, self._watcher.sink_disabled)
         self._background = Background()
-        # Built here, so that a wrong URL or secret stops the worker before it joins a group.
-        self._deliveries = {
-            webhook.name: Delivery(WebhookNotifier(webhook), settings.kafka, settings.respond)
-            for webhook in settings.respond.webhooks
-        }
+        self._lock = asyncio.Lock()
+        self._next_offsets: dict[str, int] = {}
+        self._held: list[Chunk] = []
+        self._in_flight: list[asyncio.Future[object]] = []
+        self._snapshot_due_s = 0.0
+        self._heard_s = time.monotonic()
 
     async def start(self) -> None:
         """Connect and start the deliveries."""
         await self._producer.start()
         for name, delivery in self._deliveries.items():
-            self._background.spawn(delivery.run(), name=f"webhook {name}")
+            self._background.spawn(delivery.run(), name=f"sink {name}")
+        self._background.spawn(self._rules.watch(), name="rules")
+        self._background.spawn(self._tick(), name="respond clock")
 
     async def assigned(self, partitions: set[Partition]) -> None:
-        """Take over the verdicts that hold."""
-        if partitions:
-            await load_verdicts(self._verdicts, self._settings.kafka)
+        """Take over the incidents and the verdicts that hold."""
+        if not partitions:
+            return
+        if {partition.topic for partition in partitions} != set(self.topics):
+            # Faust keeps topics together that have as many partitions as each other.
+            raise Fatal(
+                f"{FINDINGS} and {FEEDBACK} went to different workers; give both one partition"
+            )
+        saved = await asyncio.to_thread(self._store.read, SNAPSHOT)
+        if saved is not None:
+            responder = self._responder
+            offsets = load(saved[1], responder.incidents, responder.book)
+            ends = await end_offsets(self._settings.kafka, self.topics)
+            self._next_offsets = _within(offsets, ends)
+        await load_verdicts(self._responder.book, self._settings.kafka)
+        self._watcher.start(self._background)
 
     async def process(self, chunk: Chunk) -> None:
-        """Raise the alerts of a chunk; acknowledge when the broker has them."""
-        self._background.check()
-        sent: list[Awaitable[object]] = []
-        findings: dict[str, None] = {}
-        for record in chunk.records:
-            try:
-                finding = decode_finding(record)
-            except PoisonRecord as error:
-                sent.append(await self._dead_letters.send(record, error, self.name))
-                continue
-            if finding.id not in self._seen and finding.id not in findings:
-                findings[finding.id] = None
-                sent.extend(await self._respond(finding))
-        await asyncio.gather(*sent)
-        self._remember(findings)
-        chunk.ack()
+        """Respond to a chunk; its acknowledgement waits for the next snapshot."""
+        async with self._lock:
+            self._background.check()
+            name = f"{chunk.source.topic}-{chunk.source.partition}"
+            done = self._next_offsets.get(name, 0)
+            for record in chunk.records:
+                if record.offset >= done:
+                    await self._take(record)
+            self._heard_s = time.monotonic()
+            self._next_offsets[name] = max(done, chunk.next_offset)
+            self._held.append(chunk)
+            if self._heard_s >= self._snapshot_due_s:
+                await self._snapshot()
 
     async def release(self, partitions: set[Partition]) -> None:
-        """Do nothing: every chunk is acknowledged when it has been processed."""
+        """Make incidents durable and acknowledge what is held."""
+        async with self._lock:
+            await self._snapshot()
+        if partitions:
+            await self._watcher.stop()
 
     async def stop(self) -> None:
         """Stop the deliveries and disconnect."""
+        await self._watcher.stop()
         await self._background.cancel()
         await self._producer.stop()
         self._background.check()
 
-    async def _respond(self, finding: Finding) -> list[Awaitable[object]]:
-        alert = alert_of(finding)
-        key = (finding.subject.ids or (finding.model,))[0].encode()
-        headers = _headers(ALERT_TYPE, alert.id)
-        sent: list[Awaitable[object]] = [
-            await self._producer.send(ALERTS, _encoder.encode(alert), key=key, headers=headers)
-        ]
-        for client in self._verdicts.expire(event_time(finding.time)):
-            sent += [await self._producer.send(VERDICTS, None, key=client.encode())]
-        respond = self._settings.respond
-        judged = verdicts_of(finding, ttl_s=respond.verdict_ttl_s, shadow=respond.verdict_shadow)
-        for verdict in map(self._verdicts.judge, judged):
-            sent += [await self._send_verdict(verdict)]
-        return sent
+    async def _take(self, record: Record) -> None:
+        responder = self._responder
+        take = responder.take_finding if record.topic == FINDINGS else responder.take_feedback
+        try:
+            outs = take(record.value)
+        except PoisonRecord as error:
+            self._in_flight.append(await self._dead_letters.send(record, error, self.name))
+            return
+        for out in outs:
+            await self._send(out)
 
-    async def _send_verdict(self, verdict: Verdict) -> Awaitable[object]:
-        return await self._producer.send(
-            VERDICTS,
-            _encoder.encode(verdict),
-            key=verdict.client.encode(),
-            headers=_headers(VERDICT_TYPE, verdict.finding),
+    async def _send(self, out: Out) -> None:
+        future = await self._producer.send(
+            out.topic, out.value, key=out.key.encode(), headers=_headers(out.kind, out.identity)
         )
+        self._in_flight.append(future)
 
-    def _remember(self, findings: dict[str, None]) -> None:
-        self._seen.update(findings)
-        while len(self._seen) > REMEMBERED_FINDINGS:
-            self._seen.popitem(last=False)
+    async def _publish(self, alert: Alert) -> None:
+        """Write an alert about Vedette itself."""
+        async with self._lock:
+            await self._send(alert_out(alert))
+
+    def _latest_s(self) -> float:
+        return self._responder.incidents.watermark_us / 1e6
+
+    async def _snapshot(self) -> None:
+        """Wait for the broker, write the state, then acknowledge all that it covers."""
+        if not self._held and not self._in_flight:
+            return
+        started_s = time.monotonic()
+        await asyncio.gather(*self._in_flight)
+        self._in_flight.clear()
+        responder = self._responder
+        state = dump(responder.incidents, responder.book, self._next_offsets)
+        await asyncio.to_thread(self._store.write, SNAPSHOT, {}, state)
+        for chunk in self._held:
+            chunk.ack()
+        self._held.clear()
+        took_s = time.monotonic() - started_s
+        SNAPSHOT_SECONDS.observe(took_s)
+        pause_s = self._settings.respond.snapshot_interval_s
+        if pause_s:
+            pause_s = max(pause_s, took_s / MAX_SNAPSHOT_SHARE)
+        self._snapshot_due_s = time.monotonic() + pause_s
+
+    async def _tick(self) -> None:
+        """Snapshot while traffic is quiet, and let event time go on with the clock."""
+        watermark_us, since_s = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(TICK_S)
+            async with self._lock:
+                now_s = time.monotonic()
+                incidents = self._responder.incidents
+                if incidents.watermark_us != watermark_us or now_s - self._heard_s < IDLE_S:
+                    watermark_us, since_s = incidents.watermark_us, now_s
+                elif watermark_us:
+                    advanced_us = int((now_s - since_s) * 1e6)
+                    for out in self._responder.advance(watermark_us + advanced_us):
+                        await self._send(out)
+                    watermark_us, since_s = incidents.watermark_us, now_s
+                if now_s >= self._snapshot_due_s:
+                    await self._snapshot()
 
 
-def decode_finding(record: Record) -> Finding:
-    """Decode the finding of a record.
+def _within(offsets: dict[str, int], ends: dict[str, int]) -> dict[str, int]:
+    """Return the offsets to go on from, none beyond the end of its topic.
 
-    Raises
-    ------
-    PoisonRecord
-        If it is none.
+    A topic that was made anew begins at zero: with the old position its first findings would be
+    taken for known ones.
     """
-    if record.value is None:
-        raise PoisonRecord("null_value", "a finding needs a value")
-    try:
-        finding = _findings.decode(record.value)
-    except msgspec.ValidationError:
-        raise PoisonRecord("bad_finding", "the JSON does not follow finding.v1") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise PoisonRecord("bad_json", "a finding is JSON") from None
-    event_time(finding.time)
-    return finding
+    kept = {name: offset for name, offset in offsets.items() if offset <= ends.get(name, 0)}
+    for name in offsets.keys() - kept.keys():
+        log.warning(
+            "a topic is shorter than what was read of it; reading from where it is", at=name
+        )
+    return kept
 
 
 def _headers(kind: str, identity: str) -> list[tuple[str, bytes]]:

@@ -12,13 +12,13 @@ from streams.decode.body import Limits
 from streams.decode.envelope import (
     TimeBounds,
     caller,
-    check_content_type,
     client_network,
     join_id,
     part_of,
     read_headers,
 )
 from streams.decode.json_body import check_utf8, refuse_duplicate_keys
+from streams.decode.media import Media, media_of
 from streams.decode.model import Part
 from streams.decode.oip_v2 import OipV2Decoder
 from streams.decode.reasons import poison
@@ -88,7 +88,8 @@ class RequestReader:
             raise poison("empty_body")
         if len(value) > self._bounds.max_record_bytes:
             raise poison("too_large")
-        check_content_type(attributes.content_type)
+        if media_of(attributes.content_type) is not Media.JSON:
+            raise poison("wrong_content_type")
         check_utf8(value)
         body = self._decoder.request(value)
         if body is None:

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
-from aiokafka.structs import TopicPartition
+from aiokafka import AIOKafkaProducer
 
-from streams.frames import decode_frame
 from streams.topics import INTERACTIONS, dlq
+from tests.integration.ingesting import PARTITIONS, Reader, Worker, create_topics, read_until
 from tests.unit.decode.records import (
     BROKER_MS,
     EVENT,
@@ -34,53 +25,18 @@ from tests.unit.decode.records import (
 from tests.unit.decode.test_refusals import BAD
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.kafka
-
-ROOT = Path(__file__).parents[2]
-COMMAND = (
-    "import sys; from config.settings import load_settings; from streams.roles.ingest import make; "
-    "from streams.runtime import run_role; s = load_settings(); sys.exit(run_role(make(s), s))"
-)
-PARTITIONS = 2
-WITHIN_S = 60.0
 
 
 @pytest.fixture
 async def topic(broker: str) -> str:
     """A source topic of our own, with its dead letters."""
     name = f"it.ingest.{uuid.uuid4().hex[:12]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=broker)
-    await admin.start()
-    try:
-        for topic, partitions in ((name, PARTITIONS), (dlq(name), 1), (INTERACTIONS, 4)):
-            limits = {"max.message.bytes": str(8 << 20), "retention.ms": "-1"}
-            with contextlib.suppress(TopicAlreadyExistsError):
-                await admin.create_topics([NewTopic(topic, partitions, 1, topic_configs=limits)])
-    finally:
-        await admin.close()
+    await create_topics(broker, name)
     return name
-
-
-class Worker:
-    """The ingest role in a process of its own."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND], cwd=ROOT, env={**os.environ, **self._environment}
-        )
-
-    def end(self, number: signal.Signals) -> int:
-        process, self.process = self.process, None
-        if process is None:
-            return 0
-        process.send_signal(number)
-        return process.wait(30)
 
 
 @pytest.fixture
@@ -106,52 +62,6 @@ async def producer(broker: str) -> AsyncIterator[AIOKafkaProducer]:
     await instance.start()
     yield instance
     await instance.stop()
-
-
-async def read_until(broker: str, name: str, enough: Callable[[list[Any]], bool]) -> list[Any]:
-    """Read a topic from its beginning until there is enough of it."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=broker, auto_offset_reset="earliest")
-    await consumer.start()
-    records: list[Any] = []
-    try:
-        numbers = await consumer._client.force_metadata_update() and consumer.partitions_for_topic(
-            name
-        )
-        consumer.assign([TopicPartition(name, number) for number in numbers or {0}])
-        deadline_s = time.monotonic() + WITHIN_S
-        while not enough(records) and time.monotonic() < deadline_s:
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                records += batch
-    finally:
-        await consumer.stop()
-    return records
-
-
-class Reader:
-    """Gathers the interactions of one topic, dropping positions that it has passed."""
-
-    def __init__(self, topic: str) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self._topic = topic
-        self._frames = 0
-        self._passed: dict[tuple[int, int], tuple[int, int]] = {}
-
-    def has(self, count: int, records: list[Any]) -> bool:
-        """Take the frames that are new in ``records``, and say whether there are enough rows."""
-        for frame in records[self._frames :]:
-            batch = decode_frame(frame.value)
-            if batch["source"][0].as_py() == self._topic:
-                for row in batch.to_pylist():
-                    self._take(frame.partition, row)
-        self._frames = len(records)
-        return len(self.rows) >= count
-
-    def _take(self, partition: int, row: dict[str, Any]) -> None:
-        stream = (partition, row["source_partition"])
-        position = (row["source_offset"], row["source_index"])
-        if position > self._passed.get(stream, (-1, -1)):
-            self._passed[stream] = position
-            self.rows.append(row)
 
 
 async def test_each_bad_record_lies_alone_in_the_dead_letters(

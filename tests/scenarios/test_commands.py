@@ -168,3 +168,14 @@ def test_an_unknown_role_is_a_wrong_command(tmp_path, capsys, monkeypatch) -> No
     code, error = fails(capsys, monkeypatch, tmp_path, ["run", "tea"])
     assert code == 2
     assert "there is no role 'tea'" in error
+
+
+def test_the_report_of_a_calibration_tells_the_budget_of_false_alarms(home: Path) -> None:
+    report = (home / "profiles" / MODEL / "report.md").read_text()
+    assert "once in 60,000 of its events" in report
+    for kind in ("independent", "skewed", "retrying"):
+        (row,) = [line for line in report.splitlines() if line.startswith(f"| {kind} |")]
+        _, clients, queries, flagged = (cell.strip() for cell in row.strip("|").split("|"))
+        assert int(clients) > 0 < int(queries.replace(",", ""))
+        assert int(flagged) <= int(clients)
+    assert (home / "profiles" / MODEL / "thresholds.png").read_bytes().startswith(b"\x89PNG")

@@ -12,11 +12,30 @@ from config.settings import Settings
 from detectors.registry import registered
 from streams.cli.main import COMMANDS, build_app
 from streams.notify.signing import Signer
+from streams.rules.load import load_rules
+from streams.rules.runbooks import runbooks
 from streams.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+#: Commands whose second word is a command too.
+GROUPS = {
+    *(
+        "alerts",
+        "audit",
+        "broker",
+        "config",
+        "dlq",
+        "elastic",
+        "models",
+        "notify",
+        "rules",
+        "silence",
+        "topics",
+    ),
+    "verdicts",
+}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
@@ -32,14 +51,14 @@ def test_commands_that_are_named_exist(page: str) -> None:
     named = {
         (match[1], match[2] or "")
         for match in re.finditer(
-            r"(?:`|^)vedette ([a-z]+)(?: ([a-z]+))?\b", TEXTS[page], re.MULTILINE
+            r"(?:`|^)vedette ([a-z]+)(?: ([a-z-]+))?\b", TEXTS[page], re.MULTILINE
         )
     }
     names = {name for name, *_ in COMMANDS}
     app = build_app()
     for command, second in named:
         assert command in names
-        if command in {"broker", "topics", "models", "alerts", "audit", "config"} and second:
+        if command in GROUPS and second:
             assert second in list(app[command])
 
 
@@ -76,6 +95,10 @@ def test_links_and_topics_lead_somewhere(page: str) -> None:
 def test_every_kind_of_finding_has_a_runbook() -> None:
     sections = set(re.findall(r"^## (\w+)$", TEXTS["runbooks.md"], re.MULTILINE))
     assert {kind for entry in registered() for kind in entry.kinds} <= sections
+
+
+def test_the_page_of_runbooks_is_made_from_the_rules() -> None:
+    assert TEXTS["runbooks.md"] == runbooks(load_rules())
 
 
 def test_every_detector_is_explained() -> None:

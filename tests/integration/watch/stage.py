@@ -23,7 +23,6 @@ from streams.broker import ensure_running, stop
 from streams.topics import FINDINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.integration.watch.traffic import Model
@@ -158,13 +157,3 @@ async def until(condition: object, *, within_s: float, what: str) -> None:
             message = f"after {within_s:.0f} s still not: {what}"
             raise AssertionError(message)
         await asyncio.sleep(0.5)
-
-
-def free_ports() -> Iterator[int]:
-    """Yield ports that nobody listens on."""
-    import socket
-
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            yield probe.getsockname()[1]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from streams.broker.ports import free_port
 from tests.integration.watch.stage import (
     ROLES,
     Receiver,
     Watch,
     calibrated,
-    free_ports,
     until,
 )
 from tests.integration.watch.traffic import Model, post
@@ -40,7 +40,7 @@ class Outcome:
 async def run(home: Path, profiles: Path, model: Model, began: datetime, kills: int) -> Outcome:
     receiver = Receiver()
     runner = await receiver.start()
-    watch = Watch(home, next(free_ports()), profiles, receiver.port)
+    watch = Watch(home, free_port(), profiles, receiver.port)
     try:
         load = asyncio.create_task(
             post(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from typing import TYPE_CHECKING
 
 import psutil
@@ -89,3 +90,9 @@ def test_the_process_that_was_noted_is_found_again(tmp_path: Path) -> None:
     found = process.running(layout)
     assert found is not None
     assert found.pid == os.getpid()
+
+
+def test_no_cluster_id_looks_like_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([b"\xf8" + bytes(15), b"\x08" + bytes(15)])
+    monkeypatch.setattr(process.uuid, "uuid4", lambda: uuid.UUID(bytes=next(drawn)))
+    assert process.cluster_id() == "C" + "A" * 21

@@ -24,6 +24,7 @@ from tests.unit.decode.records import (
     record,
     tensor,
 )
+from tests.unit.decode.wire import binary_body, infer_request
 
 TEXT = json.dumps(EVENT)
 GOOD = tensor("UINT8", [1, 4], [1, 2, 3, 4])
@@ -39,6 +40,13 @@ def edited(old: str, new: str) -> bytes:
 def structured(**changes: Any) -> Any:
     event = {**STRUCTURED, "data": REQUEST, **changes}
     return record(event, headers=[("content-type", b"application/cloudevents+json")])
+
+
+LITELLM = {"call_type": "completion", "model_group": "m", "startTime": 1.0}
+
+
+def protobuf(message: bytes) -> Any:
+    return record(message, {"type": REQUEST_TYPE}, content_type="application/x-protobuf")
 
 
 def chat(**changes: Any) -> Any:
@@ -221,6 +229,21 @@ BAD: dict[str, tuple[str, Any]] = {
             key=None,
         ),
     ),
+    "raw and typed contents": ("raw_and_typed", protobuf(infer_request(raw=[b"\x01"], typed=True))),
+    "protobuf that is cut short": ("malformed_protobuf", protobuf(infer_request()[:-1])),
+    "protobuf of nothing but fields": ("too_many_fields", protobuf(b"\x50\x01" * 70_000)),
+    "binary tensors shorter than told": (
+        "bad_binary_length",
+        record(binary_body(4)[:-1], {"type": REQUEST_TYPE}),
+    ),
+    "stream of something else": (
+        "malformed_stream",
+        record(b"data: {}\n\n", {"type": RESPONSE_TYPE}),
+    ),
+    "array of more calls than a record may hold": (
+        "too_many_events",
+        record([LITELLM] * 4097, headers=[]),
+    ),
     "negative token count": (
         "int_out_of_range",
         record({"choices": [], "usage": {"prompt_tokens": -1}}, {"type": RESPONSE_TYPE}),
@@ -246,10 +269,38 @@ def test_every_reason_that_the_code_gives_is_in_the_table_and_tested() -> None:
         if isinstance(node, ast.Constant) and node.value in REASONS
     }
     tested = {reason for reason, _ in BAD.values()}
-    assert given == set(REASONS) == tested | {"wrong_input_size"}  # of serve alone
+    others = {"wrong_input_size", "another_format"}  # of serve alone, and of a source's settings
+    assert given == set(REASONS) == tested | others
 
 
 def test_a_reason_says_nothing_of_the_record() -> None:
     with pytest.raises(PoisonRecord) as caught:
         decode(record(event_of(tensor("secret-text", [1], [1]))))
     assert "secret" not in str(caught.value)
+
+
+DUPLICATES = {
+    "beside escapes": b'{"messages":[],"model":"a\\nb","messages":[]}',
+    "a colon that is hidden in an escape": b'{"messages":[],"model":"a\\u003Ab","messages":[]}',
+    "of an object": b'{"messages":[],"x":{"a":{"b":1},"a":2}}',
+    "nested in a list of texts with colons": b'{"messages":[],"x":["a:b",{"c":":","c":":"}]}',
+    "empty": b'{"messages":[],"":1,"":1}',
+    "beside a number that no decoder takes": b'{"messages":[],"x":1' + b"0" * 5000 + b',"x":1}',
+    "in the instances of V1": b'{"instances":[[1]],"instances":[[1]]}',
+    "within an instance of V1": b'{"instances":[{"a":1,"a":2}]}',
+    "beside instances of V1": b'{"x":{"a":1,"a":2},"instances":[[1]]}',
+}
+
+
+@pytest.mark.parametrize("kind", DUPLICATES)
+def test_a_duplicate_key_is_found_wherever_it_hides(kind: str) -> None:
+    with pytest.raises(PoisonRecord) as caught:
+        decode(record(DUPLICATES[kind], {"type": REQUEST_TYPE}))
+    assert caught.value.reason == "duplicate_key"
+
+
+@pytest.mark.parametrize(
+    "text", ['a:b "c": d', "\\", "\u003a", "\n\t:", "::::", '{"a":1,"a":2}', "\ud7ff\U0001f600:"]
+)
+def test_a_text_that_looks_like_members_is_no_duplicate(text: str) -> None:
+    decode(record(json.dumps({**CHAT, "x": text, "y": text}).encode(), {"type": REQUEST_TYPE}))

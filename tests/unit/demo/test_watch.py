@@ -50,4 +50,5 @@ def test_children_inherit_nothing_but_the_demos_settings(
         "VEDETTE_HOME": str(settings.home),
         "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "VEDETTE_SERVE__MODEL": "digits",
+        "VEDETTE_RESPOND__VERDICT_SHADOW": "false",
     }

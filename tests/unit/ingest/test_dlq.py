@@ -57,6 +57,7 @@ async def test_original_bytes_and_headers_stay_untouched() -> None:
         ("vedette-error-class", b"truncated_json"),
         ("vedette-stage", b"decode"),
         ("vedette-failed-at", b"1970-01-01T00:00:01.500+00:00"),
+        ("vedette-timestamp-ms", b"0"),
     ]
     assert letters.counts == {("events", "truncated_json"): 1}
 

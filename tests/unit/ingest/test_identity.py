@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import stat
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,14 @@ import pytest
 
 from config.errors import ConfigError
 from config.settings import Settings
-from streams.identity import Pseudonyms, load_pseudonyms, network_of
+from streams.cli.main import main
+from streams.identity import (
+    Pseudonyms,
+    forwarded_address,
+    load_past_pseudonyms,
+    load_pseudonyms,
+    network_of,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,3 +72,54 @@ def test_a_key_is_created_once_and_for_the_owner_alone(tmp_path: Path) -> None:
 )
 def test_addresses_are_cut_to_networks(address: str, network: str | None) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.parametrize(
+    ("text", "hops", "address"),
+    [
+        ("203.0.113.77", 0, "203.0.113.77"),
+        ("198.51.100.1, 203.0.113.77", 0, "203.0.113.77"),
+        ("198.51.100.1,203.0.113.77", 1, "198.51.100.1"),
+        ("[2001:db8::1]:443", 0, "2001:db8::1"),
+        ("203.0.113.77:80", 0, "203.0.113.77"),
+        ("unknown, for=x", 0, None),
+        ("203.0.113.77", 1, None),
+        ("", 0, None),
+    ],
+)
+def test_of_forwarded_addresses_only_ones_own_proxies_are_believed(
+    text: str, hops: int, address: str | None
+) -> None:
+    assert forwarded_address(text, hops) == address
+
+
+def test_a_new_epoch_has_a_new_key_and_the_old_one_still_finds(tmp_path: Path) -> None:
+    first = load_pseudonyms(Settings(home=tmp_path)).of("client", "eve")
+    later = Settings(home=tmp_path, pseudonym_epoch=2)
+    second = load_pseudonyms(later).of("client", "eve")
+    assert (first[:3], second[:3]) == ("u1_", "u2_")
+    assert [names.of("client", "eve") for names in load_past_pseudonyms(later)] == [first]
+    (tmp_path / "keys" / "pseudonym-1.key").unlink()
+    assert load_past_pseudonyms(later) == []
+
+
+def test_looking_an_identity_up_never_makes_a_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VEDETTE_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        main(["pseudonym", "client", "eve"])
+    assert stopped.value.code == 2
+    assert "run this where ingest runs" in capsys.readouterr().err
+    assert not (tmp_path / "keys").exists()
+
+
+def test_the_command_prints_what_ingest_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VEDETTE_HOME", str(tmp_path))
+    known = load_pseudonyms(Settings(home=tmp_path)).of("key", "secret")
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    with pytest.raises(SystemExit):
+        main(["pseudonym", "key"])
+    assert capsys.readouterr().out == known + "\n"

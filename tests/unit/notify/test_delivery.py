@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -13,16 +15,24 @@ from aiokafka.errors import (
     KafkaConnectionError,
     TopicAuthorizationFailedError,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config.errors import Fatal
-from config.settings import KafkaSettings, RespondSettings
+from config.respond import QuietHours, SinkSettings
+from config.settings import KafkaSettings
 from streams.notify import delivery
 from streams.notify.base import Delivered, Gone, Permanent, RetryLater
+from streams.notify.digest import MAX_HELD, digest_of
+from streams.notify.fit import fitting
+from streams.notify.progress import parse_progress
+from streams.notify.webhook import MAX_BODY_BYTES, webhook_body
 from streams.topics import ALERTS
 from tests.unit.respond.fakes import FakeRecord
 from tests.unit.respond.samples import alert
 
 TP = TopicPartition(ALERTS, 0)
+SINK = SinkSettings(name="delivery")
 
 
 @dataclass
@@ -30,6 +40,7 @@ class Notifier:
     name: str = "delivery"
     outcomes: list = field(default_factory=list)
     got: list = field(default_factory=list)
+    alerts: list = field(default_factory=list)
     closed: bool = False
 
     async def start(self): ...
@@ -39,6 +50,7 @@ class Notifier:
 
     async def notify(self, alert):
         self.got.append(alert.id)
+        self.alerts.append(alert)
         return self.outcomes.pop(0) if self.outcomes else Delivered()
 
 
@@ -65,14 +77,28 @@ class Consumer:
 
     async def commit(self, offsets):
         self.broker.raise_next()
-        self.broker.committed = offsets[TP]
+        self.broker.committed, self.broker.metadata = offsets[TP]
+        self.broker.commits.append(self.broker.committed)
+
+    async def committed(self, partition):
+        return self.broker.committed if self.broker.commits else None
+
+    def seek(self, partition, offset):
+        self.position = offset
 
 
 @dataclass
 class Broker:
     records: list = field(default_factory=list)
     committed: int = 0
+    metadata: str = ""
+    commits: list = field(default_factory=list)
     errors: list = field(default_factory=list)
+
+    def put(self, item, sent_ms=0):
+        record = FakeRecord(ALERTS, len(self.records), msgspec.json.encode(item))
+        record.timestamp = sent_ms
+        self.records.append(record)
 
     def raise_next(self):
         error = self.errors.pop(0) if self.errors else None
@@ -85,20 +111,22 @@ def broker(monkeypatch):
     made = Broker()
     monkeypatch.setattr(delivery, "AIOKafkaConsumer", lambda *_, **__: Consumer(made))
     monkeypatch.setattr(delivery, "RECONNECT_S", 0)
+    monkeypatch.setattr(delivery, "POLL_MS", 0)
+    monkeypatch.setattr(delivery, "read_progress", lambda *_: parse_progress(made.metadata))
     for number in range(3):
-        body = msgspec.json.encode(alert(id=f"finding-{number}"))
-        made.records.append(FakeRecord(ALERTS, number, body))
+        made.put(alert(id=f"finding-{number}"))
     return made
 
 
 IDS = [alert(id=f"finding-{number}").id for number in range(3)]
 
 
-async def run(notifier, broker, *, until=lambda: False):
+def nobody(name, why): ...
+
+
+async def run(notifier, broker, *, sink=None, until=lambda: False, told=nobody):
     task = asyncio.create_task(
-        delivery.Delivery(
-            notifier, KafkaSettings(), RespondSettings(retry_schedule_s=(0.0, 0.0))
-        ).run()
+        delivery.Delivery(notifier, sink or SINK, KafkaSettings(), (0.0, 0.0), told).run()
     )
     for _ in range(200):
         if task.done() or until() or broker.committed == len(broker.records):
@@ -171,3 +199,103 @@ async def test_what_is_no_alert_is_passed_over(broker):
     notifier = Notifier()
     await run(notifier, broker)
     assert notifier.got == IDS
+
+
+async def test_a_new_sink_is_not_told_what_happened_long_ago(broker):
+    now_ms = int(time.time() * 1000)
+    for record, age_s in zip(broker.records, (7200, 3500, 0), strict=True):
+        record.timestamp = now_ms - age_s * 1000
+    notifier = Notifier()
+    await run(notifier, broker)
+    assert notifier.got == IDS[1:]
+    assert broker.committed == 3
+
+
+async def test_a_sink_that_was_away_for_long_is_told_everything(broker):
+    broker.commits.append(0)
+    for record in broker.records:
+        record.timestamp = 1000
+    notifier = Notifier()
+    await run(notifier, broker)
+    assert notifier.got == IDS
+
+
+SLOW = SinkSettings(name="delivery", per_minute=6000, burst=1)
+
+
+async def test_alerts_beyond_the_limit_become_one_digest_and_none_is_dropped(broker):
+    for number in range(3, 40):
+        broker.put(alert(id=f"finding-{number}"))
+    notifier = Notifier()
+    await run(notifier, broker, sink=SLOW)
+    first, *digests = notifier.alerts
+    assert first.id == IDS[0]
+    told = [first.id, *(held.id for digest in digests for held in digest.held)]
+    assert told == [alert(id=f"finding-{number}").id for number in range(40)]
+    assert len(digests) <= 2
+    assert broker.committed == 40
+
+
+async def test_a_digest_that_was_announced_is_sent_again_as_it_was(broker):
+    broker.committed, broker.metadata = 1, '{"digest_end":3}'
+    broker.put(alert(id="later"))
+    notifier = Notifier()
+    await run(notifier, broker)
+    repeated = [alert(id=f"finding-{number}") for number in (1, 2)]
+    assert notifier.got[0] == digest_of(repeated).id
+    assert notifier.got[1:] == [alert(id="later").id]
+
+
+async def test_the_limit_holds_over_a_restart(broker):
+    await run(Notifier(), broker, sink=SinkSettings(name="delivery", per_minute=60, burst=3))
+    broker.put(alert(id="later"))
+    notifier = Notifier()
+    await run(
+        notifier,
+        broker,
+        sink=SinkSettings(name="delivery", per_minute=60, burst=3),
+    )
+    assert notifier.got == []
+
+
+async def test_a_sink_is_only_told_of_what_it_takes(broker):
+    broker.put(alert(id="urgent", severity="critical"))
+    notifier = Notifier()
+    await run(notifier, broker, sink=SinkSettings(name="delivery", min_severity="critical"))
+    assert notifier.got == [alert(id="urgent").id]
+    assert broker.committed == 4
+
+
+def quiet(monkeypatch, hour):
+    now = datetime(2026, 11, 22, hour, tzinfo=UTC)
+    monkeypatch.setattr(delivery, "_now", lambda: now)
+    return SinkSettings(name="delivery", quiet_hours=QuietHours(begins="22:00", ends="07:00"))
+
+
+async def test_quiet_hours_hold_back_all_but_the_urgent_and_tell_it_after(broker, monkeypatch):
+    broker.put(alert(id="urgent", severity="critical"))
+    notifier = Notifier()
+    await run(notifier, broker, sink=quiet(monkeypatch, 23))
+    assert notifier.got == [alert(id="urgent").id]
+    assert parse_progress(broker.metadata).quiet_from == 0
+    # A new process in the morning: what was held is read again from the topic.
+    morning = Notifier()
+    broker.put(alert(id="later"))
+    await run(morning, broker, sink=quiet(monkeypatch, 8))
+    digest, later = morning.alerts
+    assert [held.id for held in digest.held] == IDS
+    assert later.id == alert(id="later").id
+    assert parse_progress(broker.metadata).quiet_from is None
+
+
+async def test_somebody_is_told_when_a_sink_is_disabled(broker):
+    told = []
+    await run(Notifier(outcomes=[Gone()]), broker, told=lambda *item: told.append(item))
+    assert told == [("delivery", "the receiver answered 410 Gone")]
+
+
+@given(st.integers(1, MAX_HELD))
+def test_a_full_digest_fits_the_smallest_body_limit(count):
+    alerts = [alert(id=f"{number}", model="m" * 300) for number in range(count)]
+    body = fitting(digest_of(alerts), webhook_body, MAX_BODY_BYTES - 1, "delivery")
+    assert all(item.id in body.decode() for item in alerts)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from config.respond import RespondSettings
 from detectors.finding import Finding, Subject, Technique
-from streams.respond.alerts import Alert, alert_of
+from streams.respond.incidents import Incidents
+from streams.rules.load import load_rules
+
+if TYPE_CHECKING:
+    from streams.respond.alerts import Alert
+
+RULES = load_rules()
 
 
 def finding(**changes: Any) -> Finding:
@@ -29,6 +36,12 @@ def finding(**changes: Any) -> Finding:
         "owasp": (Technique(id="LLM06", name="Unbounded Consumption", edition="2026"),),
     }
     return Finding(**{**fields, **changes})
+
+
+def alert_of(finding: Finding) -> Alert:
+    """Return the alert of a finding that is the first of its incident."""
+    (found,) = Incidents(RespondSettings()).take(finding, RULES)
+    return found
 
 
 def alert(**changes: Any) -> Alert:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -13,10 +12,9 @@ from hypothesis import strategies as st
 from config.errors import PoisonRecord
 from detectors.finding import Subject
 from streams.notify.webhook import MAX_BODY_BYTES, webhook_body
-from streams.respond.alerts import MAX_INTERACTIONS, MAX_SUBJECTS, Alert, alert_id, alert_of
-from streams.respond.playbook import PLAYS, RUNBOOKS, runbook
+from streams.respond.alerts import MAX_INTERACTIONS, MAX_SUBJECTS, Alert, alert_id
 from streams.respond.severity import SEVERITIES
-from tests.unit.respond.samples import finding
+from tests.unit.respond.samples import alert_of, finding
 
 
 def test_the_same_finding_raises_the_same_alert():
@@ -112,11 +110,3 @@ def test_hostile_names_stay_bounded_and_on_one_line(model, client, kind, since, 
     assert len(alert.interactions) <= MAX_INTERACTIONS
     assert len(webhook_body(alert)) < MAX_BODY_BYTES
     assert msgspec.json.decode(msgspec.json.encode(alert), type=Alert) == alert
-
-
-def test_every_kind_has_a_section_in_the_runbooks():
-    page = (Path(__file__).parents[3] / RUNBOOKS).read_text()
-    for kind in PLAYS:
-        assert f"\n## {kind}\n" in page
-        assert runbook(kind) == f"{RUNBOOKS}#{kind}"
-    assert runbook("novel") == RUNBOOKS

@@ -12,11 +12,23 @@ from config.errors import ConfigError, Fatal
 from config.settings import RespondSettings, Settings, WebhookSettings
 from detectors.finding import Subject
 from streams.respond.alerts import Alert, alert_id
+from streams.respond.feedback import Feedback
 from streams.respond.verdicts import Verdict
 from streams.roles import respond
-from streams.topics import ALERTS, FINDINGS, VERDICTS, dlq
+from streams.roles.base import Partition
+from streams.topics import ALERTS, FEEDBACK, FINDINGS, VERDICTS, dlq
 from tests.unit.respond.fakes import Acks, FakeProducer
 from tests.unit.respond.samples import finding
+
+OWNED = {Partition(FINDINGS, 0), Partition(FEEDBACK, 0)}
+
+
+def settings(home, **respond_settings):
+    """Return settings in which every chunk is followed by a snapshot."""
+    return Settings(
+        home=home,
+        respond=RespondSettings(snapshot_interval_s=0, verdict_delay_s=0, **respond_settings),
+    )
 
 
 @pytest.fixture
@@ -27,8 +39,8 @@ def producer(monkeypatch):
 
 
 @pytest.fixture
-async def role(producer):
-    made = respond.make(Settings())
+async def role(producer, tmp_path):
+    made = respond.make(settings(tmp_path))
     await made.start()
     yield made
     await made.stop()
@@ -72,10 +84,29 @@ async def test_a_failed_delivery_leaves_the_role_and_acknowledges_nothing(role, 
     with pytest.raises(ConnectionError):
         await processing
     assert findings.acked == []
-    producer.release()
+    role._in_flight.clear()
+
+
+async def test_a_worker_that_failed_raises_the_same_alert_again_at_its_next_start(
+    producer, findings, tmp_path
+):
+    producer.hold = True
+    first = respond.make(settings(tmp_path))
+    await first.start()
+    chunk = findings.chunk(encoded())
+    processing = asyncio.create_task(first.process(chunk))
+    await asyncio.sleep(0.01)
+    processing.cancel()
+    await asyncio.gather(processing, return_exceptions=True)
     producer.hold = False
-    await role.process(findings.chunk(encoded()))
-    assert len(producer.values(ALERTS)) == 2
+    second = respond.make(settings(tmp_path))
+    await second.start()
+    await second.process(chunk)
+    one, other = producer.values(ALERTS)
+    assert one == other
+    assert findings.acked == [0]
+    await second.stop()
+    await first.stop()
 
 
 async def test_a_repeated_finding_raises_no_second_alert(role, producer, findings):
@@ -134,10 +165,101 @@ async def test_a_failed_webhook_task_stops_the_worker(role, findings):
     role._background._failure = None
 
 
-def test_a_wrong_webhook_stops_the_worker_before_it_starts(producer):
+async def test_open_incidents_and_silences_survive_a_restart(
+    producer, findings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    monkeypatch.setattr(respond, "end_offsets", far_ends)
+    owned = OWNED
+    first = respond.make(settings(tmp_path))
+    await first.start()
+    await first.process(findings.chunk(encoded()))
+    await first.stop()
+    second = respond.make(settings(tmp_path))
+    await second.start()
+    await second.assigned(owned)
+    (incident,) = second._responder.incidents.open.values()
+    assert incident.findings == 1
+    again = findings.chunk(encoded(id="another", severity="critical"))
+    await second.process(again)
+    await second.stop()
+    alerts = [msgspec.json.decode(value, type=Alert) for value in producer.values(ALERTS)]
+    assert [alert.reason for alert in alerts] == ["opened", "severity_rose"]
+    assert len({alert.incident for alert in alerts}) == 1
+
+
+async def test_what_a_snapshot_covers_is_not_taken_twice(producer, findings, tmp_path, monkeypatch):
+    monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    monkeypatch.setattr(respond, "end_offsets", far_ends)
+    chunk = findings.chunk(encoded())
+    for _ in range(2):
+        role = respond.make(settings(tmp_path))
+        await role.start()
+        await role.assigned(OWNED)
+        await role.process(chunk)
+        await role.stop()
+    assert len(producer.values(ALERTS)) == 1
+    assert findings.acked == [0, 0]
+
+
+async def no_verdicts(book, kafka): ...
+
+
+async def far_ends(kafka, topics):
+    return {f"{topic}-0": 1000 for topic in topics}
+
+
+async def test_a_topic_that_was_made_anew_is_read_from_its_beginning(
+    producer, findings, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    monkeypatch.setattr(respond, "end_offsets", empty_topics)
+    first = respond.make(settings(tmp_path))
+    await first.start()
+    await first.process(findings.chunk(encoded(id="1"), encoded(id="2")))
+    await first.stop()
+    second = respond.make(settings(tmp_path))
+    await second.start()
+    await second.assigned(OWNED)
+    await second.process(Acks(FINDINGS).chunk(encoded(id="3", model="another")))
+    await second.stop()
+    assert len(producer.values(ALERTS)) == 2
+
+
+async def empty_topics(kafka, topics):
+    return {f"{topic}-0": 0 for topic in topics}
+
+
+async def test_findings_and_feedback_must_not_come_apart(producer, tmp_path):
+    role = respond.make(settings(tmp_path))
+    with pytest.raises(Fatal, match="different workers"):
+        await role.assigned({Partition(FINDINGS, 0)})
+
+
+async def test_a_person_lifts_a_verdict_and_later_findings_do_not_bring_it_back(
+    role, producer, findings
+):
+    feedback = Acks(FEEDBACK)
+    lift = Feedback(
+        id="1",
+        verb="lift",
+        target="u1_mallory",
+        author="ann",
+        time="2026-11-22T10:01:00Z",
+        until="2026-11-23T10:00:00Z",
+    )
+    await role.process(findings.chunk(encoded()))
+    await role.process(feedback.chunk(msgspec.json.encode(lift), b"no feedback"))
+    await role.process(findings.chunk(encoded(id="more", time="2026-11-22T10:02:00Z")))
+    actions = [msgspec.json.decode(value)["action"] for value in producer.values(VERDICTS)]
+    assert actions == ["challenge", "allow"]
+    assert producer.values(dlq(FEEDBACK)) == [b"no feedback"]
+
+
+def test_a_wrong_webhook_stops_the_worker_before_it_starts(producer, tmp_path):
     webhook = WebhookSettings(
         name="hook", url=SecretStr("http://example.org/SECRET"), secret=SecretStr("whsec_SECRET")
     )
     with pytest.raises(ConfigError, match="webhook hook") as caught:
-        respond.make(Settings(respond=RespondSettings(webhooks=(webhook,))))
+        respond.make(settings(tmp_path, webhooks=(webhook,)))
     assert "SECRET" not in str(caught.value)

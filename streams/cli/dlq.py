@@ -1,0 +1,264 @@
+"""``vedette dlq``: what could not be read, why, and a way back once the cause is gone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from config.settings import KafkaSettings
+    from streams.letters import Filter, Letter
+
+app = cyclopts.App(name="dlq", help="Look at dead letters and replay them.")
+
+Topic = Annotated[str, Parameter(help="topic whose dead letters are meant, with or without .dlq")]
+Reason = Annotated[str | None, Parameter(help="only of this reason, such as truncated_json")]
+Stage = Annotated[str | None, Parameter(help="only of this stage, such as decode")]
+Since = Annotated[str | None, Parameter(help="only since then: 2026-11-22T10:00:00Z, 15m, 2h, 7d")]
+
+_DEFAULT_TOPIC = "vedette.events.v1"
+_SHOWN_BYTES = 4096
+_BATCH = 200
+
+
+@app.command(name="list")
+def list_letters(
+    topic: Topic = _DEFAULT_TOPIC,
+    /,
+    *,
+    reason: Reason = None,
+    stage: Stage = None,
+    since: Since = None,
+    limit: Annotated[int, Parameter(help="at most so many, the newest")] = 20,
+    json: Annotated[bool, Parameter(help="one JSON object a line, without payloads")] = False,
+) -> None:
+    """List dead letters, and how many there are of each reason.
+
+    Examples
+    --------
+    What was refused in the last hour:
+
+        vedette dlq list --since 1h
+
+    Of another topic, for a script:
+
+        vedette dlq list seldon.prod.model.iris.inputs --reason unknown_format --json
+    """
+    import asyncio
+    from collections import Counter, deque
+
+    from config.settings import load_settings
+
+    kafka = load_settings().kafka
+    newest: deque[Letter] = deque(maxlen=limit)
+    reasons: Counter[str] = Counter()
+
+    async def read() -> None:
+        async for letter in _letters(kafka, topic, _filter(reason, stage, since)):
+            newest.append(letter)
+            reasons[letter.reason] += 1
+
+    asyncio.run(read())
+    if json:
+        _print_json(list(newest))
+    else:
+        _print_table(list(newest), reasons)
+
+
+@app.command
+def show(
+    identity: Annotated[str, Parameter(help="id of the letter, as `list` shows it")],
+    /,
+    *,
+    value: Annotated[bool, Parameter(help="show the payload too; it may hold secrets")] = False,
+    out: Annotated[Path | None, Parameter(help="write the payload to a new file")] = None,
+) -> None:
+    """Show one dead letter: why it was refused, its key and its headers.
+
+    Examples
+    --------
+        vedette dlq show vedette.events.v1.dlq-0-17
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from config.settings import load_settings
+    from streams.letters import read_letter
+    from streams.respond.text import shown
+
+    letter = asyncio.run(read_letter(load_settings().kafka, identity))
+    console = Console(highlight=False, soft_wrap=True, markup=False)
+    for name, text in _summary(letter).items():
+        console.print(f"{name:<12} {shown(str(text), 200)}")
+    for name, data in letter.headers:
+        console.print(f"header       {shown(name, 64)} = {_printable(data or b'', 200)}")
+    size_bytes = len(letter.value or b"")
+    console.print(f"value        {size_bytes} bytes")
+    if value and letter.value is not None:
+        console.print(_printable(letter.value, _SHOWN_BYTES))
+    if out is not None and letter.value is not None:
+        with out.open("xb") as target:
+            target.write(letter.value)
+
+
+@app.command
+def replay(
+    topic: Topic = _DEFAULT_TOPIC,
+    /,
+    *,
+    reason: Reason = None,
+    stage: Stage = None,
+    since: Since = None,
+    limit: Annotated[int, Parameter(help="at most so many, the oldest first")] = 1000,
+    dry_run: Annotated[bool, Parameter(help="count, and send nothing")] = False,
+    again: Annotated[bool, Parameter(help="also those that failed a replay before")] = False,
+) -> None:
+    """Send dead letters back to their topic, byte for byte, marked as replayed.
+
+    The letters stay where they are. A record that fails again becomes a new letter, which a
+    later replay leaves alone unless told otherwise. Replaying the same letters twice brings
+    their events twice: narrow the choice with `--since`.
+
+    Examples
+    --------
+    See what it would do, then do it:
+
+        vedette dlq replay --reason too_large --dry-run
+
+        vedette dlq replay --reason too_large
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from config.settings import load_settings
+
+    kafka = load_settings().kafka
+    counts = asyncio.run(
+        _replay(kafka, topic, _filter(reason, stage, since), limit, dry_run=dry_run, again=again)
+    )
+    verb = "would be replayed" if dry_run else "replayed"
+    Console().print(
+        f"{counts.get('replayed', 0)} {verb}, "
+        f"{counts.get('replayed_before', 0)} left alone (replayed before), "
+        f"{counts.get('incomplete', 0)} without their value",
+        highlight=False,
+    )
+
+
+async def _replay(
+    kafka: KafkaSettings, topic: str, wanted: Filter, limit: int, *, dry_run: bool, again: bool
+) -> dict[str, int]:
+    from streams.letters import Replay
+    from streams.producer import Producer
+
+    producer = None if dry_run else Producer(kafka)
+    replay = Replay(producer, again=again)
+    if producer is not None:
+        await producer.start()
+    try:
+        batch: list[Letter] = []
+        async for letter in _letters(kafka, topic, wanted):
+            batch.append(letter)
+            if len(batch) == _BATCH or replay.counts["replayed"] + len(batch) >= limit:
+                await replay.take(batch)
+                batch = []
+            if replay.counts["replayed"] >= limit:
+                break
+        await replay.take(batch)
+    finally:
+        if producer is not None:
+            await producer.stop()
+    return dict(replay.counts)
+
+
+async def _letters(kafka: KafkaSettings, topic: str, wanted: Filter) -> AsyncIterator[Letter]:
+    """Read letters; what Kafka says becomes one line."""
+    from aiokafka.errors import KafkaError
+
+    from config.errors import Transient
+    from streams.letters import read_letters
+
+    try:
+        async for letter in read_letters(kafka, topic, wanted):
+            yield letter
+    except KafkaError as error:
+        raise Transient(
+            f"the broker at {kafka.bootstrap_servers} did not do as asked "
+            f"({type(error).__name__}); is it running? see `vedette broker status`"
+        ) from None
+
+
+def _filter(reason: str | None, stage: str | None, since: str | None) -> Filter:
+    from datetime import UTC, datetime
+
+    from streams.cli.view import parse_time
+    from streams.letters import Filter
+
+    since_us = parse_time(since, datetime.now(UTC))
+    return Filter(reason, stage, None if since_us is None else since_us // 1000)
+
+
+def _summary(letter: Letter) -> dict[str, object]:
+    return {
+        "id": letter.id,
+        "failed_at": letter.failed_at,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "stage": letter.stage,
+        "message": letter.message,
+        "replays": letter.replays,
+    }
+
+
+def _print_json(letters: list[Letter]) -> None:
+    import sys
+
+    import msgspec
+
+    for letter in letters:
+        line = {**_summary(letter), "value_bytes": len(letter.value or b"")}
+        sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
+
+
+def _print_table(letters: list[Letter], reasons: dict[str, int]) -> None:
+    from rich.console import Console
+
+    from streams.cli.view import add_row, table
+
+    total = sum(reasons.values())
+    counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+    shown = table(f"{total} dead letters", "id", "failed at", "reason", "stage", "bytes", "replays")
+    for letter in letters:
+        add_row(
+            shown,
+            letter.id,
+            letter.failed_at,
+            letter.reason,
+            letter.stage,
+            len(letter.value or b""),
+            letter.replays,
+        )
+    console = Console()
+    console.print(shown)
+    if counts:
+        console.print(counts, highlight=False)
+
+
+def _printable(data: bytes, limit: int) -> str:
+    """Return bytes as text that cannot steer a terminal."""
+    from streams.respond.text import shown
+
+    cut = data[:limit]
+    try:
+        return shown(cut.decode(), limit)
+    except UnicodeDecodeError:
+        return cut.hex(" ")

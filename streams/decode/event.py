@@ -1,0 +1,54 @@
+"""What a record format makes of a record: events, each with its envelope and its bodies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from streams.decode.envelope import NO_ATTRIBUTES, Attributes
+from streams.decode.json_body import Body
+from streams.decode.model import Part, RequestBody, ResponseBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from streams.roles.base import Record
+
+
+class Event(msgspec.Struct, gc=False):
+    """One event of a record.
+
+    ``source`` and ``id`` join the halves. ``time_us`` is the event's own time where the format
+    gives it as a number; else `Attributes.time` counts. ``document`` is the JSON that rules of
+    identity may look into. Without a caller an event is refused, unless it may be ``anonymous``.
+    The other half of a ``scattered`` one lies in another partition or topic.
+    """
+
+    part: Part
+    source: str
+    id: str
+    attributes: Attributes = NO_ATTRIBUTES
+    request: RequestBody | None = None
+    response: ResponseBody | None = None
+    time_us: int | None = None
+    key: bytes | None = None
+    document: Body | None = None
+    anonymous: bool = True
+    params: dict[str, str] | None = None
+    scattered: bool = False
+
+
+class RecordFormat(Protocol):
+    """One format of records."""
+
+    def events(
+        self, record: Record, value: bytes, attributes: Attributes, /
+    ) -> Sequence[Event] | None:
+        """Return the events of a record; None if it is of another format.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is of this format and wrong.
+        """

@@ -1,0 +1,298 @@
+"""LiteLLM's StandardLoggingPayload: one object, an array, or one a line; each is a whole call.
+
+Builds differ in which fields there are and of which type, so every field is optional and one of
+another type counts as absent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from config.errors import PoisonRecord
+from streams.decode.body import bounded_count
+from streams.decode.envelope import NO_ATTRIBUTES, parse_time_us
+from streams.decode.event import Event
+from streams.decode.json_body import NULL, check_utf8, decode_json, is_null, refuse_duplicate_keys
+from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
+from streams.decode.reasons import poison
+from streams.decode.texts import as_params, flat_text
+from streams.identity import forwarded_address
+
+if TYPE_CHECKING:
+    from streams.decode.envelope import Attributes
+    from streams.decode.json_body import Body
+    from streams.decode.reader import BodyReader
+    from streams.roles.base import Record
+
+_SIGNS = frozenset(
+    {
+        "call_type",
+        "custom_llm_provider",
+        "hidden_params",
+        "model_group",
+        "model_parameters",
+        "startTime",
+        "status_fields",
+        "trace_id",
+    }
+)
+_ENOUGH_SIGNS = 3
+_OPERATIONS = {"embedding": "embedding", "text_completion": "completion", "moderation": "predict"}
+_PARAMS = (
+    "temperature",
+    "top_p",
+    "n",
+    "max_tokens",
+    "max_completion_tokens",
+    "logprobs",
+    "top_logprobs",
+    "seed",
+    "stream",
+    "dimensions",
+    "encoding_format",
+)
+_NOT_SCANNED = ("not_run", "not_scanned")
+_ANSWERED, _FAILED = 200, 500
+_MICRO = 1_000_000
+_MAX_TIME_S = 1e11
+
+
+class Payload(msgspec.Struct, gc=False):
+    """The fields that are read."""
+
+    id: Any = None
+    call_id: Any = None
+    litellm_call_id: Any = None
+    trace_id: Any = None
+    call_type: Any = None
+    stream: Any = None
+    status: Any = None
+    status_fields: Any = None
+    error_information: Any = None
+    cache_hit: Any = None
+    total_tokens: Any = None
+    prompt_tokens: Any = None
+    completion_tokens: Any = None
+    startTime: Any = None  # noqa: N815 - the wire's names
+    endTime: Any = None  # noqa: N815
+    response_time: Any = None
+    model: Any = None
+    model_group: Any = None
+    model_parameters: Any = None
+    metadata: Any = None
+    end_user: Any = None
+    requester_ip_address: Any = None
+    user_agent: Any = None
+    messages: msgspec.Raw = NULL
+    response: msgspec.Raw = NULL
+    guardrail_information: Any = None
+
+
+class LiteLlmFormat:
+    """Reads the calls of a record."""
+
+    def __init__(self, bodies: BodyReader) -> None:
+        self._bodies = bodies
+        self._limit = bodies.limits.identity_bytes
+        self._rows = bodies.limits.rows
+        self._payload = msgspec.json.Decoder(Payload)
+        self._items = msgspec.json.Decoder(list[msgspec.Raw])
+        self._members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+    def events(
+        self, _record: Record, value: bytes, _attributes: Attributes, /
+    ) -> list[Event] | None:
+        """Return one event a call; None if the first object is none of LiteLLM's."""
+        items = self._split(value)
+        if not items or not self._is_payload(items[0]):
+            return None
+        if len(items) > self._rows:
+            raise poison("too_many_events")
+        check_utf8(value)
+        for item in items:
+            refuse_duplicate_keys(bytes(memoryview(item)), -1)
+        return [self._event(item) for item in items]
+
+    def _split(self, value: bytes) -> list[Body] | None:
+        """Return the objects; None if it is no JSON."""
+        text = value.strip()
+        try:
+            if text[:1] == b"[":
+                raws = decode_json(self._items, text)
+                return [*raws]
+            if text[:1] != b"{":
+                return None
+            return [text] if b"\n" not in text else self._lines(text)
+        except PoisonRecord:
+            return None
+
+    def _lines(self, text: bytes) -> list[Body]:
+        """Return the lines, unless the line feeds lie within a single object."""
+        lines: list[Body] = [line for line in text.splitlines() if line.strip()]
+        try:
+            decode_json(self._members, lines[0])
+        except PoisonRecord:
+            return [text]
+        return lines
+
+    def _is_payload(self, item: Body) -> bool:
+        try:
+            return len(_SIGNS & decode_json(self._members, item).keys()) >= _ENOUGH_SIGNS
+        except PoisonRecord:
+            return False
+
+    def _event(self, item: Body) -> Event:
+        payload = decode_json(self._payload, item)
+        failed = payload.status == "failure"
+        event_id = _text(payload.id) or _text(payload.call_id) or _text(payload.litellm_call_id)
+        status, error = self._outcome(payload) if failed else (_ANSWERED, None)
+        response = self._response(payload, failed=failed)
+        response.error = error
+        who = _Caller.of(payload)
+        model = _text(payload.model_group) or _text(payload.model)
+        attributes = NO_ATTRIBUTES._replace(
+            client=self._cut(who.client),
+            tenant=self._cut(who.tenant),
+            keyid=self._cut(who.key),
+            clientip=who.address,
+            useragent=self._cut(_text(payload.user_agent)),
+            model=self._cut(model),
+            modelversion=self._cut(_text(payload.model)),
+            status=str(status),
+            latencyus=_latency_us(payload),
+        )
+        return Event(
+            Part.COMPLETE,
+            "litellm",
+            event_id or "",
+            attributes,
+            self._request(payload),
+            response,
+            _time_us(payload.startTime),
+            document=item,
+        )
+
+    def _cut(self, text: str | None) -> str | None:
+        if text is not None and len(text) > self._limit:
+            raise poison("attribute_too_long")
+        return text
+
+    def _request(self, payload: Payload) -> RequestBody:
+        given = _members(payload.model_parameters)
+        params = as_params({name: _scalar(given.get(name)) for name in _PARAMS}) or {}
+        params["guardrail"] = _guardrail(payload)
+        if payload.cache_hit is True:
+            params["cache_hit"] = "true"
+        prompt = None if is_null(payload.messages) else flat_text(payload.messages)
+        return RequestBody(_operation(payload), [RequestRow(prompt=prompt)], params=params)
+
+    def _response(self, payload: Payload, *, failed: bool) -> ResponseBody:
+        body = self._answer(payload.response)
+        if failed:  # LiteLLM writes zeros where it does not know
+            return body
+        for name, count in (
+            ("input_tokens", _whole(payload.prompt_tokens)),
+            ("output_tokens", _whole(payload.completion_tokens)),
+        ):
+            if count is not None:
+                setattr(body, name, bounded_count(count))
+        return body
+
+    def _answer(self, raw: msgspec.Raw) -> ResponseBody:
+        if is_null(raw):
+            return ResponseBody([ResponseRow()])
+        try:
+            body = self._bodies.response(raw)
+        except PoisonRecord:
+            return ResponseBody([ResponseRow(completion=flat_text(raw))])
+        return body if len(body.rows) == 1 else ResponseBody([ResponseRow()])
+
+    def _outcome(self, payload: Payload) -> tuple[int, str]:
+        """Return status and error; the message may quote the prompt and is not read."""
+        information = _members(payload.error_information)
+        code = _text(information.get("error_code")) or ""
+        name = _text(information.get("error_class")) or code or "failure"
+        status = int(code) if len(code) == 3 and code.isascii() and code.isdigit() else _FAILED
+        return status, name[: self._limit]
+
+
+class _Caller(msgspec.Struct, gc=False):
+    client: str | None
+    tenant: str | None
+    key: str | None
+    address: str | None
+
+    @classmethod
+    def of(cls, payload: Payload) -> _Caller:
+        """Read who called: the key's owner, else the key; what the caller says comes last."""
+        metadata = _members(payload.metadata)
+
+        def first(*names: str) -> str | None:
+            return next((text for name in names if (text := _text(metadata.get(name)))), None)
+
+        key = first("user_api_key_hash")
+        address = _text(payload.requester_ip_address) or first("requester_ip_address")
+        return cls(
+            first("user_api_key_user_id") or key or _text(payload.end_user),
+            first("user_api_key_org_id", "user_api_key_team_id"),
+            key,
+            forwarded_address(address) if address else None,
+        )
+
+
+def _guardrail(payload: Payload) -> str:
+    """Return the worst that guardrails say; a success proves no scan unless one tells of it."""
+    listed = payload.guardrail_information
+    listed = listed if isinstance(listed, list) else [listed]
+    states = [_text(_members(item).get("guardrail_status")) for item in listed]
+    told = [state for state in states if state]
+    if "guardrail_intervened" in told:
+        return "guardrail_intervened"
+    if told:
+        return next((state for state in told if state != "success"), "success")[:64]
+    overall = _text(_members(payload.status_fields).get("guardrail_status"))
+    return overall if overall in ("guardrail_intervened", *_NOT_SCANNED) else "not_scanned"
+
+
+def _operation(payload: Payload) -> str:
+    kind = (_text(payload.call_type) or "").lower()
+    plain = kind.removeprefix("a") if kind.startswith(("aembed", "atext", "amoder")) else kind
+    return _OPERATIONS.get(plain, "chat")
+
+
+def _time_us(value: Any) -> int | None:
+    if isinstance(value, str):
+        return parse_time_us(value)
+    if type(value) not in (int, float) or not 0 <= value < _MAX_TIME_S:
+        return None
+    return round(float(value) * _MICRO)
+
+
+def _latency_us(payload: Payload) -> str | None:
+    start, end = payload.startTime, payload.endTime
+    seconds = payload.response_time
+    if type(seconds) not in (int, float):
+        if type(start) not in (int, float) or type(end) not in (int, float):
+            return None
+        seconds = end - start
+    return str(round(seconds * _MICRO)) if 0 <= seconds < _MAX_TIME_S else None
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, str):
+        return value or None
+    return str(value) if type(value) is int else None
+
+
+def _scalar(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,172 @@
+"""OTLP traces in the JSON mapping: 64-bit integers may be texts, ids are hexadecimal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from config.errors import PoisonRecord
+from streams.decode.json_body import (
+    NULL,
+    check_utf8,
+    decode_json,
+    is_null,
+    refuse_duplicate_keys,
+    try_decode_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Attributes = dict[str, Any]
+_MAX_DEPTH = 16
+
+
+class Span(msgspec.Struct, gc=False):
+    """What is read of a span, in either encoding."""
+
+    trace_id: str
+    span_id: str
+    start_ns: int
+    end_ns: int
+    failed: bool
+    resource: Attributes
+    attributes: Attributes
+
+
+class _AnyValue(msgspec.Struct, gc=False):
+    stringValue: str | None = None  # noqa: N815 - the wire's names
+    boolValue: bool | None = None  # noqa: N815
+    intValue: int | str | None = None  # noqa: N815
+    doubleValue: float | None = None  # noqa: N815
+    arrayValue: msgspec.Raw = NULL  # noqa: N815
+    kvlistValue: msgspec.Raw = NULL  # noqa: N815
+
+
+class _KeyValue(msgspec.Struct, gc=False):
+    key: str = ""
+    value: _AnyValue | None = None
+
+
+class _Array(msgspec.Struct, gc=False):
+    values: list[_AnyValue] = []
+
+
+class _KeyValues(msgspec.Struct, gc=False):
+    values: list[_KeyValue] = []
+
+
+class _Resource(msgspec.Struct, gc=False):
+    attributes: list[_KeyValue] = []
+
+
+class _Status(msgspec.Struct, gc=False):
+    code: int | str | None = None
+
+
+class _SpanEvent(msgspec.Struct, gc=False):
+    attributes: list[_KeyValue] = []
+
+
+class _Span(msgspec.Struct, gc=False):
+    traceId: str = ""  # noqa: N815
+    spanId: str = ""  # noqa: N815
+    startTimeUnixNano: int | str = 0  # noqa: N815
+    endTimeUnixNano: int | str = 0  # noqa: N815
+    attributes: list[_KeyValue] = []
+    events: list[_SpanEvent] = []
+    status: _Status | None = None
+
+
+class _ScopeSpans(msgspec.Struct, gc=False):
+    spans: list[_Span] = []
+
+
+class _ResourceSpans(msgspec.Struct, gc=False):
+    resource: _Resource | None = None
+    scopeSpans: list[_ScopeSpans] = []  # noqa: N815
+
+
+class _Request(msgspec.Struct, gc=False):
+    resourceSpans: list[_ResourceSpans]  # noqa: N815
+
+
+class _Signs(msgspec.Struct, gc=False):
+    resourceSpans: msgspec.Raw  # noqa: N815
+
+
+_SIGNS = msgspec.json.Decoder(_Signs)
+_REQUEST = msgspec.json.Decoder(_Request)
+_ARRAY = msgspec.json.Decoder(_Array)
+_KEY_VALUES = msgspec.json.Decoder(_KeyValues)
+_FAILED_CODES = (2, "STATUS_CODE_ERROR")
+_MAX_DIGITS = 20
+
+
+def is_traces(value: bytes) -> bool:
+    """Say whether a JSON value holds traces."""
+    try:
+        return try_decode_json(_SIGNS, value) is not None
+    except PoisonRecord:
+        return False
+
+
+def read_json(value: bytes) -> Iterator[Span]:
+    """Yield the spans.
+
+    Raises
+    ------
+    PoisonRecord
+        If the JSON is malformed.
+    """
+    check_utf8(value)
+    request = decode_json(_REQUEST, value)
+    refuse_duplicate_keys(value, -1)
+    for group in request.resourceSpans:
+        resource = _attributes(group.resource.attributes) if group.resource else {}
+        for scope in group.scopeSpans:
+            for span in scope.spans:
+                yield _span(span, resource)
+
+
+def _span(span: _Span, resource: Attributes) -> Span:
+    attributes = _attributes(span.attributes)
+    for event in span.events:
+        attributes = {**_attributes(event.attributes), **attributes}
+    return Span(
+        span.traceId.lower(),
+        span.spanId.lower(),
+        _integer(span.startTimeUnixNano),
+        _integer(span.endTimeUnixNano),
+        span.status is not None and span.status.code in _FAILED_CODES,
+        resource,
+        attributes,
+    )
+
+
+def _attributes(pairs: list[_KeyValue], depth: int = 0) -> Attributes:
+    return {pair.key: _value(pair.value, depth) for pair in pairs}
+
+
+def _value(value: _AnyValue | None, depth: int) -> Any:
+    if value is None or depth > _MAX_DEPTH:
+        return None
+    if not is_null(value.arrayValue):
+        items = decode_json(_ARRAY, value.arrayValue).values
+        return [_value(item, depth + 1) for item in items]
+    if not is_null(value.kvlistValue):
+        return _attributes(decode_json(_KEY_VALUES, value.kvlistValue).values, depth + 1)
+    if value.intValue is not None:
+        return _integer(value.intValue)
+    scalars = (value.stringValue, value.boolValue, value.doubleValue)
+    return next((scalar for scalar in scalars if scalar is not None), None)
+
+
+def _integer(value: int | str) -> int:
+    if isinstance(value, int):
+        return value
+    digits = value.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _MAX_DIGITS:
+        return 0
+    return int(value)

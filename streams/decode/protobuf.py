@@ -1,0 +1,198 @@
+"""The protobuf wire format, read without generated code and within bounds.
+
+The few messages that producers send (Open Inference Protocol, OTLP traces) need their fields by
+number and nothing else. Values of length-delimited fields are views into the record, so nothing
+is copied before its size is known. Nesting is bounded by the messages' own readers.
+
+References
+----------
+Protocol Buffers documentation, "Encoding".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streams.decode.reasons import poison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+#: A message of a producer has some hundred; a record of nothing but fields would cost seconds.
+MAX_FIELDS = 1 << 16
+_MAX_VARINT_BYTES = 10
+_MASK64 = (1 << 64) - 1
+_SIGN64 = 1 << 63
+_UNSIGNED = {FIXED64: "<Q", FIXED32: "<I"}
+
+Value = int | memoryview
+Field = tuple[int, int, Value]
+
+
+def read_fields(data: bytes | memoryview, limit: int = MAX_FIELDS) -> Iterator[Field]:
+    """Yield number, wire type and value of each field.
+
+    Varints and fixed-width values are unsigned integers.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``malformed_protobuf`` or ``too_many_fields``.
+    """
+    view = memoryview(data)
+    end, at = len(view), 0
+    for _ in range(limit):
+        if at == end:
+            return
+        tag, at = _varint(view, at, end)
+        wire = tag & 7
+        if tag >> 3 == 0:
+            raise poison("malformed_protobuf")
+        value, at = _value(view, at, end, wire)
+        yield tag >> 3, wire, value
+    if at != end:
+        raise poison("too_many_fields")
+
+
+def _value(view: memoryview, at: int, end: int, wire: int) -> tuple[Value, int]:
+    if wire == VARINT:
+        return _varint(view, at, end)
+    if wire == BYTES:
+        size, at = _varint(view, at, end)
+        if size > end - at:
+            raise poison("malformed_protobuf")
+        return view[at : at + size], at + size
+    code = _UNSIGNED.get(wire)
+    if code is None:  # groups have been deprecated since before any of these producers
+        raise poison("malformed_protobuf")
+    size = struct.calcsize(code)
+    if size > end - at:
+        raise poison("malformed_protobuf")
+    number: int = struct.unpack_from(code, view, at)[0]
+    return number, at + size
+
+
+def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    for position in range(at, min(at + _MAX_VARINT_BYTES, end)):
+        byte = view[position]
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value & _MASK64, position + 1
+        shift += 7
+    raise poison("malformed_protobuf")
+
+
+def as_bytes(value: Value) -> memoryview:
+    """Return a length-delimited value.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field has another wire type.
+    """
+    if isinstance(value, int):
+        raise poison("malformed_protobuf")
+    return value
+
+
+def as_text(value: Value, limit: int | None = None) -> str:
+    """Return a string field.
+
+    Raises
+    ------
+    PoisonRecord
+        If it is none, not UTF-8 or longer than ``limit`` bytes.
+    """
+    data = as_bytes(value)
+    if limit is not None and len(data) > limit:
+        raise poison("attribute_too_long")
+    try:
+        return bytes(data).decode()
+    except UnicodeDecodeError:
+        raise poison("invalid_utf8") from None
+
+
+def as_unsigned(value: Value) -> int:
+    """Return an integer field.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field has another wire type.
+    """
+    if not isinstance(value, int):
+        raise poison("malformed_protobuf")
+    return value
+
+
+def as_signed(value: Value) -> int:
+    """Return an integer field in two's complement of 64 bits.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field has another wire type.
+    """
+    number = as_unsigned(value)
+    return number - (1 << 64) if number & _SIGN64 else number
+
+
+def as_double(value: Value) -> float:
+    """Return a double field.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field has another wire type.
+    """
+    number: float = struct.unpack("<d", struct.pack("<Q", as_unsigned(value)))[0]
+    return number
+
+
+def packed_varints(data: memoryview, limit: int) -> NDArray[np.uint64]:
+    """Return the integers of a packed field, at most ``limit`` of them.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field is cut short, a number is too long, or there are too many.
+    """
+    raw = np.frombuffer(data, np.uint8)
+    ends = np.flatnonzero(raw < 0x80)
+    if len(ends) > limit:
+        raise poison("too_many_elements")
+    if not len(raw):
+        return np.zeros(0, np.uint64)
+    if not len(ends) or ends[-1] != len(raw) - 1:
+        raise poison("malformed_protobuf")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    longest = int(lengths.max())
+    if longest > _MAX_VARINT_BYTES:
+        raise poison("malformed_protobuf")
+    values = np.zeros(len(ends), np.uint64)
+    for place in range(longest):
+        longer = lengths > place
+        bits = (raw[starts[longer] + place] & 0x7F).astype(np.uint64)
+        values[longer] |= bits << np.uint64(7 * place)
+    return values
+
+
+def packed_fixed(data: memoryview, dtype: str) -> NDArray[Any]:
+    """Return the fixed-width numbers of a packed field.
+
+    Raises
+    ------
+    PoisonRecord
+        If the field is cut short.
+    """
+    if len(data) % np.dtype(dtype).itemsize:
+        raise poison("malformed_protobuf")
+    return np.frombuffer(data, dtype)

@@ -1,0 +1,156 @@
+"""Seldon Core 2's topics: inputs, outputs and errors of models and pipelines.
+
+Both halves of a call lie in topics of their own, so they are marked as scattered. The record
+key is ``<partition>.<pipeline>.<request-id>`` and says nothing of who called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from config.errors import PoisonRecord
+from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.event import Event
+from streams.decode.headers import header
+from streams.decode.model import Part, ResponseBody, ResponseRow
+from streams.decode.reasons import poison
+from streams.decode.rules import IdentityRules
+
+if TYPE_CHECKING:
+    from streams.decode.envelope import Attributes
+    from streams.decode.model import RequestBody
+    from streams.decode.reader import BodyReader
+    from streams.roles.base import Record
+
+    _Read = tuple[Part, RequestBody | None, ResponseBody | None]
+
+_PARTS = {"inputs": Part.REQUEST, "outputs": Part.RESPONSE, "errors": Part.RESPONSE}
+_RULES = IdentityRules(
+    client=("header:x-user-id",),
+    key=("header:x-api-key",),
+    network=("header:x-forwarded-for",),
+    user_agent=("header:user-agent",),
+)
+_MAGIC = 0
+_SCHEMA_ID_BYTES = 5
+_FAILED = "pipeline_error"
+
+
+class Place(NamedTuple):
+    """What a topic's name says: whose calls lie there, and which half."""
+
+    source: str
+    name: str | None
+    part: Part | None
+    is_error: bool
+
+    @classmethod
+    def of(cls, topic: str, pipeline: str | None) -> Place:
+        """Read ``<prefix>.<namespace>.{model|pipeline}.<name>.{inputs|outputs}``."""
+        names = topic.split(".")
+        part = _PARTS.get(names[-1]) if len(names) > 3 else None
+        if part is None:
+            return cls(topic, pipeline, None, is_error=False)
+        if names[-1] == "errors":
+            source = ".".join([*names[:-2], "pipeline", pipeline or ""])
+            return cls(source, pipeline, part, is_error=True)
+        return cls(".".join(names[:-1]), names[-2], part, is_error=False)
+
+
+class SeldonFormat:
+    """Reads one half a record."""
+
+    def __init__(self, bodies: BodyReader) -> None:
+        self._bodies = bodies
+        self._limit = bodies.limits.identity_bytes
+
+    def events(self, record: Record, value: bytes, attributes: Attributes) -> tuple[Event] | None:
+        """Return the half; None without a header of Seldon's."""
+        kind = header(record, "seldon-infer-type", self._limit)
+        pipeline = header(record, "pipeline", self._limit)
+        if kind is None and pipeline is None:
+            return None
+        place = Place.of(record.topic, pipeline)
+        event_id = header(record, "x-request-id", self._limit) or self._id_of_key(record.key)
+        if not event_id:
+            raise poison("missing_attribute")
+        if place.is_error:
+            read: _Read = (Part.RESPONSE, None, self._failure(record))
+        else:
+            read = self._bodies_of(value, kind, place)
+        part, request, response = read
+        named = NO_ATTRIBUTES._replace(
+            model=place.name,
+            modelversion=header(record, "x-pipeline-version", self._limit),
+            traceparent=attributes.traceparent,
+        )
+        event = Event(
+            part, place.source, event_id, named, request, response, document=value, scattered=True
+        )
+        return (_RULES.apply(event, record, self._limit),)
+
+    def _id_of_key(self, key: bytes | None) -> str | None:
+        if not key:
+            return None
+        if len(key) > self._limit:
+            raise poison("attribute_too_long")
+        return key.decode("utf-8", "backslashreplace").split(".", 2)[-1]
+
+    def _failure(self, record: Record) -> ResponseBody:
+        """Return the failure; its text may quote the payload and is not read."""
+        failing = header(record, "seldon-pipeline-errors", self._limit)
+        return ResponseBody([ResponseRow()], error=failing or _FAILED)
+
+    def _bodies_of(self, value: bytes, kind: str | None, place: Place) -> _Read:
+        """Read the value as header or topic say, else as whatever fits first."""
+        told = _part_of(kind) or place.part
+        value = without_schema_id(value)
+        parts = (told,) if told else (Part.REQUEST, Part.RESPONSE)
+        refusal = poison("unknown_format")
+        for is_json in _codings(kind, value):
+            for part in parts:
+                try:
+                    request, response = self._read(value, part, is_json=is_json)
+                except PoisonRecord as error:
+                    refusal = error
+                else:
+                    return part, request, response
+        raise refusal
+
+    def _read(
+        self, value: bytes, part: Part, *, is_json: bool
+    ) -> tuple[RequestBody | None, ResponseBody | None]:
+        if is_json:
+            return self._bodies.read(part, value, None)
+        if part is Part.REQUEST:
+            return self._bodies.protobuf.request(value).request, None
+        return None, self._bodies.protobuf.response(value).response
+
+
+def _part_of(kind: str | None) -> Part | None:
+    """Read ``json/inferModelRequest``, ``proto/InferModelResponse`` and the like."""
+    lowered = (kind or "").lower()
+    if lowered.endswith("request"):
+        return Part.REQUEST
+    return Part.RESPONSE if lowered.endswith("response") else None
+
+
+def _codings(kind: str | None, value: bytes) -> tuple[bool, ...]:
+    """Return whether the value is JSON; both in the order to try where nothing tells."""
+    lowered = (kind or "").lower()
+    if lowered.startswith(("json/", "proto/")):
+        return (lowered.startswith("json/"),)
+    return (True,) if value[:1] == b"{" else (False, True)
+
+
+def without_schema_id(value: bytes) -> bytes:
+    """Cut off the prefix of a schema registry: magic byte, schema id, message indexes.
+
+    No protobuf message begins with a zero byte, and no JSON does. Where the registry cannot be
+    reached the prefix is silently missing.
+    """
+    if len(value) <= _SCHEMA_ID_BYTES or value[0] != _MAGIC:
+        return value
+    at = _SCHEMA_ID_BYTES
+    indexes = value[at] >> 1  # zigzag; zero stands for the single index zero
+    return value[at + 1 + indexes :]

@@ -1,0 +1,3 @@
+"""Parts of the detect role."""
+
+from __future__ import annotations

@@ -1,0 +1,1 @@
+"""HTTP intake: events of loggers that cannot speak Kafka, to a source topic."""

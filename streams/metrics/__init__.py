@@ -1,0 +1,1 @@
+"""What Prometheus may ask of a role: names in one place, served on loopback."""

@@ -1,0 +1,146 @@
+"""Alerts to Prometheus Alertmanager, API v2: it then owns grouping, silences and routing.
+
+Labels are identity: an incident keeps its labels for as long as it lives, so that updates land on
+the same alert. Its severity is a label, because routes need it; when that rises, the alerts of the
+lower severities are ended in the same request.
+
+References
+----------
+prometheus/alertmanager, ``api/v2/openapi.yaml``.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from streams.notify.base import Permanent
+from streams.notify.fit import cut, fitting
+from streams.notify.http import HttpSender
+from streams.respond.severity import BY_RANK, RANK, SEVERITIES
+from streams.respond.times import event_time, from_us, iso
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.respond import AlertmanagerSettings
+    from streams.notify.base import Outcome
+    from streams.respond.alerts import Alert
+
+PATH = "api/v2/alerts"
+#: Alertmanager has no limit of its own; a proxy before it often has 1 MB.
+MAX_BODY_BYTES = 256_000
+MAX_ANNOTATION_CHARS = 2000
+
+_encoder = msgspec.json.Encoder()
+
+
+class Posted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One alert as Alertmanager takes it."""
+
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: str
+    ends_at: str
+
+
+def alertmanager_body(alert: Alert, *, now_s: float, firing_s: float, name: str) -> bytes:
+    """Return the list of alerts to post."""
+    now = from_us(int(now_s * 1e6))
+    ended = alert.state == "resolved"
+    until = now if ended else now + timedelta(seconds=firing_s)
+    posted = [_posted(alert, alert.severity, iso(until), name)]
+    if alert.state in ("escalated", "resolved"):
+        lower = BY_RANK[: RANK[alert.severity]]
+        posted += [_posted(alert, severity, iso(now), name) for severity in lower]
+    return _encoder.encode(posted)
+
+
+def _posted(alert: Alert, severity: str, ends_at: str, name: str) -> Posted:
+    labels = {
+        "alertname": alert.rule or alert.kind,
+        "severity": SEVERITIES[severity].alertmanager,  # type: ignore[index] # from the one table
+        "level": severity,
+        "service": "vedette",
+        "model": alert.model,
+        "incident": alert.incident,
+    }
+    if alert.tenant is not None:
+        labels["tenant"] = alert.tenant
+    if alert.state == "digest":
+        labels["incident"] = alert.id
+    annotations = {
+        "summary": cut(alert.title, MAX_ANNOTATION_CHARS, name),
+        "description": cut(_description(alert), MAX_ANNOTATION_CHARS, name),
+        "recommended_action": alert.recommended_action,
+        "runbook_url": alert.runbook,
+        "alert_id": alert.id,
+    }
+    return Posted(labels=labels, annotations=annotations, starts_at=_since(alert), ends_at=ends_at)
+
+
+def _description(alert: Alert) -> str:
+    held = "".join(f"\n{item.severity}: {item.title} ({item.id})" for item in alert.held)
+    return alert.summary + held
+
+
+def _since(alert: Alert) -> str:
+    """Return when the incident was first told, so that it does not move with updates."""
+    return iso(event_time(alert.timeline[0].time)) if alert.timeline else alert.time
+
+
+class AlertmanagerNotifier:
+    """Posts alerts to one Alertmanager.
+
+    Parameters
+    ----------
+    settings
+        Of the sink.
+    clock
+        Gives unix time; replaced by tests.
+
+    Raises
+    ------
+    ConfigError
+        If its URL may not be used.
+    """
+
+    def __init__(
+        self, settings: AlertmanagerSettings, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.name = settings.name
+        self._http = HttpSender(
+            f"alertmanager {settings.name}",
+            settings.url,
+            timeout_s=settings.timeout_s,
+            allow_private=settings.allow_private,
+        )
+        self._token = settings.token
+        self._firing_s = settings.firing_s
+        self._clock = clock
+
+    async def start(self) -> None:
+        """Open the HTTP session; nothing is sent."""
+        await self._http.start()
+
+    async def notify(self, alert: Alert) -> Outcome:
+        """Post ``alert`` once."""
+        now_s = self._clock()
+
+        def encode(item: Alert) -> bytes:
+            return alertmanager_body(item, now_s=now_s, firing_s=self._firing_s, name=self.name)
+
+        body = fitting(alert, encode, MAX_BODY_BYTES, self.name)
+        if body is None:
+            return Permanent("refused_payload")
+        headers = {}
+        if self._token is not None:
+            headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
+        return await self._http.post(body, headers, PATH)
+
+    async def close(self) -> None:
+        """Close the HTTP session."""
+        await self._http.close()

@@ -1,0 +1,93 @@
+"""What is looked for in texts. A further kind is one more line.
+
+Patterns run on google-re2, in time that is linear in the text. They are bytes: offsets into
+UTF-8. The order decides where two kinds claim the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.redact.checks import (
+    iban_length,
+    is_card,
+    is_ipv4,
+    is_ipv6,
+    is_long_phone,
+    is_phone,
+    is_ssn,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Kind(NamedTuple):
+    """A kind of personal data or secret.
+
+    ``length`` says how many bytes of what the pattern's last group found are really it; without
+    it all of them are.
+    """
+
+    name: str
+    pattern: str
+    length: Callable[[str], int] | None = None
+
+
+def _if(check: Callable[[str], bool]) -> Callable[[str], int]:
+    return lambda found: len(found) if check(found) else 0
+
+
+_PHONES = (
+    r"\+\d[\d ().-]{6,18}\d(?:x\d{1,5})?",
+    r"\b00\d{1,3}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,4}\b",
+    r"\(\d{2,4}\) ?\d{3,4}[ .-]\d{3,4}(?:x\d{1,5})?\b",
+    r"\b\d{3}[.-]\d{3}[.-]\d{4}(?:x\d{1,5})?\b",
+)
+
+KINDS: tuple[Kind, ...] = (
+    # secrets: they have beginnings that nothing else has
+    Kind(
+        "private_key",
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]|-[^-])*(?:-----END [A-Z ]{0,30}-----)?",
+    ),
+    Kind("jwt", r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"),
+    Kind("aws_key", r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    Kind("github_token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36}[A-Za-z0-9]*|github_pat_\w{22}\w*)"),
+    Kind("slack_token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    Kind("google_key", r"\bAIza[\w-]{35}"),
+    Kind("stripe_key", r"\b[rs]k_live_[A-Za-z0-9]{16,}"),
+    Kind("api_key", r"\bsk-[A-Za-z0-9_-]{20,}"),
+    Kind("bearer_token", r"(?i)\bbearer\s+([A-Za-z0-9._~+/-]{16,}=*)"),
+    Kind("url_password", r"[a-z][a-z0-9+.-]*://[^\s/:@]+:([^\s/@]+)@"),
+    Kind(
+        "password",
+        r"(?i)\b(?:password|passwd|pwd|secret|api[_-]?key|access[_-]?token)"
+        r"[\"']?\s*[:=]\s*[\"']?([^\s\"',;]{6,})",
+    ),
+    # personal data with a checksum or with ranges
+    Kind(
+        "iban",
+        r"\b[A-Za-z]{2}\d{2} ?[A-Za-z0-9]{4}(?: ?[A-Za-z0-9]{4}){1,6}(?: ?[A-Za-z0-9]{1,3})?\b",
+        iban_length,
+    ),
+    Kind("card", r"\b\d(?:[ -]?\d){11,18}\b", _if(is_card)),
+    Kind("ssn", r"\b\d{3}-\d{2}-\d{4}\b", _if(is_ssn)),
+    Kind("ip", r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", _if(is_ipv4)),
+    Kind("ip", r"\b[0-9A-Fa-f]{0,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b", _if(is_ipv6)),
+    # personal data by its form alone
+    Kind("email", r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b"),
+    Kind("phone", "|".join(_PHONES), _if(is_phone)),
+    # shorter ones are dates
+    Kind("phone", r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b", _if(is_long_phone)),
+    # a local number is one only by the word beside it
+    Kind(
+        "phone",
+        r"(?i)\b(?:phone|tel|telephone|mobile|cell|fax|desk|call(?: \w+)? (?:on|at)"
+        r"|answering at|registered)\b(?: number)?[\s:#.]{1,4}([+(]?\d[\d ().-]{5,17}\d)",
+        _if(is_phone),
+    ),
+    Kind(
+        "phone", r"(?i)([+(]?\b\d[\d ().-]{5,17}\d)[ -](?:office|fax|mobile|cell)\b", _if(is_phone)
+    ),
+)

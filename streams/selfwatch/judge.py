@@ -1,0 +1,130 @@
+"""From one look at the broker after the other to what is wrong: no Kafka, no clock in here."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from streams.topics import DLQ_SUFFIX, INTERACTIONS
+
+if TYPE_CHECKING:
+    from config.respond import WatchSettings
+
+_MINUTE_S = 60.0
+
+
+class Look(NamedTuple):
+    """What the broker shows at one moment.
+
+    ``lag`` and ``committed`` are by role; ``ends`` and ``topic_lag`` (what Vedette's own roles
+    have yet to acknowledge) by topic.
+    """
+
+    at_s: float
+    lag: dict[str, int]
+    committed: dict[str, int]
+    ends: dict[str, int]
+    topic_lag: dict[str, int]
+
+
+class Trouble(NamedTuple):
+    """A condition that holds, of what, and in one sentence why."""
+
+    condition: str
+    subject: str
+    why: str
+
+
+class Judge:
+    """Remembers what it must of earlier looks.
+
+    Parameters
+    ----------
+    settings
+        Section of the settings.
+    sources
+        Topics that producers write to.
+    """
+
+    def __init__(self, settings: WatchSettings, sources: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._sources = sources
+        self._letters: deque[tuple[float, int]] = deque()
+        self._moved: dict[str, tuple[int, float]] = {}
+        self._alive: set[str] = set()
+        self._evicted = 0.0
+
+    def judge(self, look: Look, *, watermark_s: float, evicted: float) -> list[Trouble]:
+        """Return everything that is wrong now.
+
+        Parameters
+        ----------
+        watermark_s
+            Latest event time of a finding, in unix seconds, 0 if there was none.
+        evicted
+            Incidents ever closed for want of room.
+        """
+        return [
+            *self._lag(look),
+            *self._dead_letters(look),
+            *self._blind(look),
+            *self._clock(look, watermark_s),
+            *self._shed(evicted),
+        ]
+
+    def _lag(self, look: Look) -> list[Trouble]:
+        found = []
+        for role, lag in look.lag.items():
+            stuck_s = self._still_s(f"role {role}", look.committed.get(role, 0), look.at_s)
+            if lag > self._settings.lag_records:
+                found.append(Trouble("lag", role, f"{lag:,} records wait for {role}"))
+            elif lag > 0 and stuck_s > self._settings.lag_s:
+                why = f"{role} has made no progress for {stuck_s:.0f} s while {lag:,} records wait"
+                found.append(Trouble("lag", role, why))
+            if lag == 0:
+                self._moved.pop(f"role {role}", None)
+        return found
+
+    def _dead_letters(self, look: Look) -> list[Trouble]:
+        total = sum(end for topic, end in look.ends.items() if topic.endswith(DLQ_SUFFIX))
+        self._letters.append((look.at_s, total))
+        while look.at_s - self._letters[0][0] > _MINUTE_S:
+            self._letters.popleft()
+        fresh = total - self._letters[0][1]
+        if fresh <= self._settings.dead_letters_per_minute:
+            return []
+        return [Trouble("deadletters", "all", f"{fresh:,} dead letters within a minute")]
+
+    def _blind(self, look: Look) -> list[Trouble]:
+        """Traffic that stopped, or that goes in and does not come out."""
+        at_s = look.at_s
+        silent_s = self._still_s(INTERACTIONS, look.ends.get(INTERACTIONS, 0), at_s)
+        sources = sum(look.ends.get(topic, 0) for topic in self._sources)
+        source_silent_s = self._still_s("sources", sources, at_s)
+        if INTERACTIONS not in self._alive or silent_s <= self._settings.blind_s:
+            return []
+        if source_silent_s < silent_s - self._settings.every_s * 2:
+            why = f"producers write, but nothing left ingest for {silent_s:.0f} s"
+        else:
+            why = f"no event for {silent_s:.0f} s"
+        return [Trouble("blind", "ingest", why)]
+
+    def _clock(self, look: Look, watermark_s: float) -> list[Trouble]:
+        ahead_s = watermark_s - look.at_s
+        if ahead_s <= self._settings.clock_skew_s:
+            return []
+        return [Trouble("clock", "events", f"findings are dated {ahead_s:.0f} s in the future")]
+
+    def _shed(self, evicted: float) -> list[Trouble]:
+        fresh, self._evicted = evicted - self._evicted, evicted
+        return [Trouble("shed", "respond", f"{fresh:,.0f} incidents closed early")] if fresh else []
+
+    def _still_s(self, name: str, position: int, at_s: float) -> float:
+        """Return for how long a position has not moved."""
+        before = self._moved.get(name)
+        if before is None or before[0] != position:
+            if before is not None:
+                self._alive.add(name)
+            self._moved[name] = (position, at_s)
+            return 0.0
+        return at_s - before[1]

@@ -1,0 +1,143 @@
+"""The detect role acknowledges what a snapshot covers, and nothing that half happened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from config.errors import Fatal
+from config.settings import DetectSettings, Settings
+from streams.engine import Engine
+from streams.frames import AUDIT_SCHEMA, decode_frame, encode_frame
+from streams.roles import background, detect
+from streams.roles.base import Partition
+from streams.topics import AUDIT, INTERACTIONS, dlq
+from tests.unit.detect.chunks import chunk_of
+from tests.unit.streams.interactions import interactions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+SOURCE = Partition(INTERACTIONS, 0)
+
+
+class Outbox:
+    """A broker that acknowledges at once."""
+
+    def __init__(self, _settings: object) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def stop(self) -> None:
+        """Do nothing."""
+
+    async def send(self, topic: str, value: bytes, **_options: object) -> asyncio.Future[None]:
+        self.sent.append((topic, value))
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.set_result(None)
+        return future
+
+    def audited(self) -> list[list[str]]:
+        """Return the ids of the interactions of each audit frame."""
+        frames = [decode_frame(value, AUDIT_SCHEMA) for topic, value in self.sent if topic == AUDIT]
+        return [frame.column("id").to_pylist() for frame in frames]
+
+
+@pytest.fixture
+async def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[detect.DetectRole]:
+    monkeypatch.setattr(detect, "Producer", Outbox)
+    monkeypatch.setattr(background, "terminate", lambda _failure: None)
+    made = detect.make(Settings(home=tmp_path, detect=DetectSettings(snapshot_interval_s=0.2)))
+    made._background = background.Background(on_fatal=lambda _failure: None)
+    await made.start()
+    yield made
+    await made._background.cancel()
+    made._thread.shutdown()
+
+
+def frame(first: int, rows: int) -> bytes:
+    return encode_frame(
+        interactions(
+            [{"id": f"i-{first + n}", "source_offset": first + n} for n in range(rows)],
+        )
+    )
+
+
+async def eventually(condition: object, within_s: float = 10.0) -> None:
+    async with asyncio.timeout(within_s):
+        while not condition():  # type: ignore[operator]  # noqa: ASYNC110 - a test waits
+            await asyncio.sleep(0.01)
+
+
+async def test_small_frames_of_several_chunks_are_detected_on_as_one(
+    role: detect.DetectRole,
+) -> None:
+    acked: list[int] = []
+    await role.assigned({SOURCE})
+    for number in range(3):
+        await role.process(
+            chunk_of([frame(2 * number, 2)], number, SOURCE, lambda n=number: acked.append(n))
+        )
+    await eventually(lambda: acked == [0, 1, 2])
+    assert role._producer.audited() == [[f"i-{n}" for n in range(6)]]
+
+
+async def test_release_works_off_what_waits_and_acknowledges_it(role: detect.DetectRole) -> None:
+    acked: list[int] = []
+    await role.assigned({SOURCE})
+    await role.process(chunk_of([frame(0, 2)], 0, SOURCE, lambda: acked.append(0)))
+    await role.release({SOURCE})
+    assert acked == [0]
+    assert role._producer.audited() == [["i-0", "i-1"]]
+    await role.process(chunk_of([frame(2, 2)], 1, SOURCE, lambda: acked.append(1)))
+    assert acked == [0], "a partition that was let go is another worker's"
+
+
+async def test_the_next_owner_goes_on_where_the_snapshot_ends(
+    role: detect.DetectRole, tmp_path: Path
+) -> None:
+    await role.assigned({SOURCE})
+    await role.process(chunk_of([frame(0, 2)], 0, SOURCE, lambda: None))
+    await role.release({SOURCE})
+    await role.assigned({SOURCE})
+    # The first record again, as after a kill before its offset was committed, and a new one.
+    await role.process(chunk_of([frame(0, 2), frame(2, 1)], 0, SOURCE, lambda: None))
+    await role.release({SOURCE})
+    assert role._producer.audited() == [["i-0", "i-1"], ["i-2"]]
+
+
+async def test_a_frame_that_cannot_be_read_is_dead_lettered_and_the_rest_goes_on(
+    role: detect.DetectRole,
+) -> None:
+    acked: list[int] = []
+    await role.assigned({SOURCE})
+    await role.process(chunk_of([b"no arrow", frame(0, 1)], 0, SOURCE, lambda: acked.append(0)))
+    await eventually(lambda: acked == [0])
+    assert [value for topic, value in role._producer.sent if topic == dlq(INTERACTIONS)] == [
+        b"no arrow"
+    ]
+    assert role._producer.audited() == [["i-0"]]
+
+
+async def test_state_that_took_half_a_chunk_is_never_saved_or_acknowledged(
+    role: detect.DetectRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acked: list[int] = []
+    await role.assigned({SOURCE})
+
+    def fail(_engine: Engine, _batch: object) -> None:
+        raise Fatal("the detectors failed")
+
+    monkeypatch.setattr(Engine, "process", fail)
+    await role.process(chunk_of([frame(0, 2)], 0, SOURCE, lambda: acked.append(0)))
+    await eventually(lambda: not role._owned)
+    await asyncio.sleep(0.3)  # longer than the pause between snapshots
+    assert not acked
+    assert role._store.read("detect-vedette.interactions.v1-0") is None
+    with pytest.raises(Fatal, match="the detectors failed"):
+        await role.process(chunk_of([frame(2, 2)], 1, SOURCE, lambda: None))
