@@ -232,7 +232,7 @@ async def empty_topics(kafka, topics):
 
 async def test_findings_and_feedback_must_not_come_apart(producer, tmp_path):
     role = respond.make(settings(tmp_path))
-    with pytest.raises(Fatal, match="different workers"):
+    with pytest.raises(Fatal, match="did not come together"):
         await role.assigned({Partition(FINDINGS, 0)})
 
 
