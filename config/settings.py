@@ -178,6 +178,12 @@ class IndexSettings(_Section):
         pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
         description="first part of the names of the logs, and name of their key",
     )
+    retention_days: int | None = Field(
+        default=None, ge=1, description="content of older documents is erased (SQLite)"
+    )
+    tenant_retention_days: dict[str, int] = Field(
+        default={}, description="the same for single tenants, as JSON"
+    )
     checkpoint_key: Path | None = Field(
         default=None, description="private key (PEM, Ed25519) that signs checkpoints"
     )

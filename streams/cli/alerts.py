@@ -1,4 +1,4 @@
-"""``vedette alerts``: what was raised, from the embedded store."""
+"""``vedette alerts``: what was raised."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def list_alerts(
     import msgspec
     from rich.console import Console
 
-    from streams.cli.view import add_row, audit_database, print_lines, show_time, table
-    from streams.store.search import Query, search
+    from streams.cli.view import add_row, audit_reader, print_lines, show_time, table
+    from streams.store.search import Query
 
-    with audit_database() as connection:
-        found = search(connection, Query(kind="alert", limit=limit))
+    with audit_reader() as reader:
+        found = reader.search(Query(kind="alert", limit=limit))
     if json:
         print_lines(found)
         return
@@ -41,11 +41,10 @@ def list_alerts(
 @app.command
 def show(identity: Annotated[str, Parameter(help="id of the alert")]) -> None:
     """Print one alert as its ECS document."""
-    from streams.cli.view import audit_database, print_document
-    from streams.store.search import get
+    from streams.cli.view import audit_reader, print_document
 
-    with audit_database() as connection:
-        found = get(connection, identity)
+    with audit_reader() as reader:
+        found = reader.get(identity)
         print_document(found if found and found.kind == "alert" else None, identity)
 
 

@@ -2,28 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
+if TYPE_CHECKING:
+    from streams.store.search import Query
+
 app = cyclopts.App(name="audit", help="Search the audit trail, and check it.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """Which documents; what is left out does not restrict."""
+
+    client: Annotated[str | None, Parameter(help="pseudonym of the client")] = None
+    model: Annotated[str | None, Parameter(help="name of the model")] = None
+    tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None
+    rule: Annotated[str | None, Parameter(help="alerts of this detector")] = None
+    text: Annotated[str | None, Parameter(help="words of the message")] = None
+    since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None
+    until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None
+    kind: Annotated[Literal["event", "alert"] | None, Parameter(help="only these")] = None
+
+    def query(self, limit: int = 0) -> Query:
+        """Return what the stores understand."""
+        from streams.cli.view import parse_time
+        from streams.store.search import Query
+
+        now = datetime.now(UTC)
+        values = asdict(self)
+        since_us = parse_time(values.pop("since"), now)
+        until_us = parse_time(values.pop("until"), now)
+        return Query(**values, since_us=since_us, until_us=until_us, limit=limit)
+
+
+_ALL = Filters()
 
 
 @app.command
 def search(
     *,
-    client: Annotated[str | None, Parameter(help="pseudonym of the client")] = None,
-    model: Annotated[str | None, Parameter(help="name of the model")] = None,
-    since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None,
-    until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None,
-    kind: Annotated[Literal["event", "alert"] | None, Parameter(help="only these")] = None,
+    filters: Annotated[Filters, Parameter(name="*")] = _ALL,
     limit: Annotated[int, Parameter(help="at most so many, the newest")] = 50,
     json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
 ) -> None:
-    """Find documents, newest first.
+    """Find documents, newest first, in the store that VEDETTE_INDEX__STORE names.
 
     Examples
     --------
@@ -34,21 +62,10 @@ def search(
     """
     from rich.console import Console
 
-    from streams.cli.view import add_row, audit_database, parse_time, print_lines, show_time, table
-    from streams.store.search import Query
-    from streams.store.search import search as find
+    from streams.cli.view import add_row, audit_reader, print_lines, show_time, table
 
-    now = datetime.now(UTC)
-    query = Query(
-        client=client,
-        model=model,
-        kind=kind,
-        since_us=parse_time(since, now),
-        until_us=parse_time(until, now),
-        limit=limit,
-    )
-    with audit_database() as connection:
-        found = find(connection, query)
+    with audit_reader() as reader:
+        found = reader.search(filters.query(limit))
     if json:
         print_lines(found)
         return
@@ -67,18 +84,40 @@ def search(
 
 
 @app.command
+def export(
+    out: Annotated[Path, Parameter(help="file; its ending, .jsonl or .parquet, is the format")],
+    *,
+    filters: Annotated[Filters, Parameter(name="*")] = _ALL,
+) -> None:
+    """Write all documents that match to a file, oldest first.
+
+    Examples
+    --------
+    ``vedette audit export november.parquet --since 2026-11-01 --until 2026-12-01``
+        A month for DuckDB, Polars or an auditor.
+    """
+    import sys
+
+    from streams.cli.view import audit_reader
+    from streams.store.export import export as write
+
+    with audit_reader() as reader:
+        count = write(reader.stream(filters.query()), out)
+    sys.stdout.write(f"{count:,} documents in {out}\n")
+
+
+@app.command
 def show(identity: Annotated[str, Parameter(help="id of an interaction or alert")]) -> None:
     """Print one document."""
-    from streams.cli.view import audit_database, print_document
-    from streams.store.search import get
+    from streams.cli.view import audit_reader, print_document
 
-    with audit_database() as connection:
-        print_document(get(connection, identity), identity)
+    with audit_reader() as reader:
+        print_document(reader.get(identity), identity)
 
 
 @app.command
 def stats(*, json: Annotated[bool, Parameter(help="one JSON object")] = False) -> None:
-    """Count what the database holds."""
+    """Count what the embedded database holds."""
     import sys
 
     import msgspec
@@ -180,11 +219,42 @@ def checkpoint() -> None:
 
     import msgspec
 
-    from streams.cli.view import audit_database
-    from streams.store.trail import SqliteTrail
+    from streams.cli.view import audit_trail
 
-    with audit_database() as connection:
-        trail = SqliteTrail(connection)
+    with audit_trail() as trail:
         for origin in trail.origins():
             for segment in trail.segments(origin)[-1:]:
                 sys.stdout.write(msgspec.json.encode(segment).decode() + "\n")
+
+
+@app.command
+def erase(
+    *,
+    client: Annotated[str | None, Parameter(help="content of this client")] = None,
+    tenant: Annotated[str | None, Parameter(help="content of this tenant")] = None,
+    before: Annotated[str | None, Parameter(help="content from before a time")] = None,
+    yes: Annotated[bool, Parameter(help="do not ask, erase")] = False,
+) -> None:
+    """Erase content from the embedded store for good; the logs stay verifiable.
+
+    Ids and hashes stay, and a record of the erasure is chained. Stop the index role first: only
+    one program writes the database.
+
+    Examples
+    --------
+    ``vedette audit erase --client u1_abc --yes``
+        A person asked to be forgotten.
+    """
+    from config.errors import ConfigError
+    from streams.cli.audit_check import erase_content
+    from streams.cli.view import parse_time
+    from streams.store.erasure import Erasure
+
+    erasure = Erasure(
+        "request", client=client, tenant=tenant, before_us=parse_time(before, datetime.now(UTC))
+    )
+    if not erasure.restricts:
+        raise ConfigError("say what to erase: --client, --tenant or --before")
+    if not yes:
+        raise ConfigError("erasing cannot be undone; say --yes")
+    erase_content(erasure)

@@ -10,17 +10,20 @@ from rich.console import Console
 
 from config.errors import ConfigError, VedetteError
 from config.settings import load_settings
-from streams.cli.view import add_row, audit_database, table
-from streams.ledger.note import NoteVerifier, load_verifier
+from streams.cli.view import add_row, audit_trail, table
+from streams.ledger.note import NoteVerifier, ensure_signer, load_verifier
 from streams.ledger.proof import InclusionProof, check_proof, kept_roots, prove
 from streams.ledger.publish import read_checkpoints
 from streams.ledger.trail import TrailReport, verify_trail
 from streams.respond.text import shown
-from streams.store.trail import SqliteTrail
+from streams.store.logs import Logs, SegmentRules
+from streams.store.sqlite import AuditWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from streams.store.erasure import Erasure
 
 RECORD_FILE, PROOF_FILE = "record.json", "proof.json"
 MAX_EVIDENCE_BYTES = 16 << 20
@@ -49,10 +52,9 @@ def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) 
 
     witnessed = [item for path in kept for item in read_checkpoints(path, verifier)]
     with (
-        audit_database() as connection,
+        audit_trail() as trail,
         Progress(console=Console(stderr=True), transient=True) as bars,
     ):
-        trail = SqliteTrail(connection)
         tasks = {
             origin: bars.add_task(origin, total=size) for origin, size in trail.origins().items()
         }
@@ -131,8 +133,7 @@ def _tell_proven(record: bytes, proof: InclusionProof, verifier: NoteVerifier) -
 
 
 def _proof_of(event_id: str) -> tuple[bytes, InclusionProof]:
-    with audit_database() as connection:
-        trail = SqliteTrail(connection)
+    with audit_trail() as trail:
         found = trail.find(event_id)
         if found is None:
             raise ConfigError(f"no document has the id {shown(event_id, 128)}")
@@ -149,3 +150,20 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise ConfigError(f"{path} cannot be read; `vedette audit prove` writes it") from None
+
+
+def erase_content(erasure: Erasure) -> None:
+    """Erase content of the embedded store and say how much."""
+    settings = load_settings()
+    if not settings.audit_database.is_file():
+        raise ConfigError(f"there is no audit database at {settings.audit_database}")
+    signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
+    writer = AuditWriter(
+        settings.audit_database, logs=Logs(settings.index.log_name, signer, SegmentRules())
+    )
+    writer.open()
+    try:
+        count = writer.erase(erasure).result()
+    finally:
+        writer.close()
+    sys.stdout.write(f"the content of {count:,} documents was erased\n")

@@ -58,6 +58,7 @@ COMMANDS: tuple[tuple[str, str, cyclopts.Group, str], ...] = (
     ("producers", "streams.cli.producers:producers", _OPERATE, "Show how to connect a producer."),
     ("pseudonym", "streams.cli.pseudonym:pseudonym", _OPERATE, "Find a known identity."),
     ("elastic", "streams.cli.elastic:app", _OPERATE, "Set Elasticsearch up for the audit trail."),
+    ("kibana", "streams.cli.kibana:app", _OPERATE, "Bring dashboards into Kibana."),
     ("config", "streams.cli.config:app", _OPERATE, "Show the effective configuration."),
     ("health", "streams.cli.health:health", _OPERATE, "Tell whether a role is alive."),
     ("bench", "streams.cli.bench:app", _OPERATE, "Measure speed and detection quality."),

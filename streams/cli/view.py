@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from streams.store.search import Document
+    from streams.ledger.trail import ProvenTrail
+    from streams.store.search import Document, Query
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,6 +67,56 @@ def audit_database() -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+class Reader(Protocol):
+    """A store of documents, for commands."""
+
+    def search(self, query: Query) -> list[Document]:
+        """Return the newest documents that match, newest first."""
+
+    def stream(self, query: Query) -> Iterator[Document]:
+        """Yield all documents that match, oldest first."""
+
+    def get(self, event_id: str) -> Document | None:
+        """Return the document of an interaction or alert id."""
+
+
+@contextlib.contextmanager
+def audit_reader() -> Iterator[Reader]:
+    """Open the store that the settings name."""
+    from config.settings import load_settings
+    from streams.store.search import SqliteReader, open_reader
+
+    settings = load_settings()
+    if settings.index.store == "elasticsearch":
+        from streams.elastic.client import open_client
+        from streams.elastic.search import ElasticReader
+
+        with open_client(settings.elastic) as client:
+            yield ElasticReader(client, settings.elastic.namespace)
+        return
+    with open_reader(settings.audit_database) as connection:
+        yield SqliteReader(connection)
+
+
+@contextlib.contextmanager
+def audit_trail() -> Iterator[ProvenTrail]:
+    """Open the logs of the store that the settings name."""
+    from config.settings import load_settings
+    from streams.store.search import open_reader
+    from streams.store.trail import SqliteTrail
+
+    settings = load_settings()
+    if settings.index.store == "elasticsearch":
+        from streams.elastic.client import open_client
+        from streams.elastic.trail import ElasticTrail
+
+        with open_client(settings.elastic) as client:
+            yield ElasticTrail(client)
+        return
+    with open_reader(settings.audit_database) as connection:
+        yield SqliteTrail(connection)
+
+
 def print_lines(documents: Sequence[Document]) -> None:
     """Print the documents as they are stored, one a line."""
     for document in documents:
@@ -78,10 +129,12 @@ def print_document(document: Document | None, identity: str) -> None:
     Raises
     ------
     ConfigError
-        If there is none.
+        If there is none, or its content was erased.
     """
     if document is None:
         raise ConfigError(f"no document has the id {shown(identity, 128)}")
+    if not document.body:
+        raise ConfigError(f"the content of {shown(identity, 128)} was erased")
     sys.stdout.write(msgspec.json.format(document.body, indent=2).decode() + "\n")
 
 

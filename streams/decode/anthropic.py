@@ -11,13 +11,13 @@ from streams.decode.body import bounded, bounded_count
 from streams.decode.json_body import NULL, is_null, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
-from streams.decode.texts import as_params, failure_code, flat_text
+from streams.decode.sampling import Sampling
+from streams.decode.texts import failure_code, flat_text
 
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
 
-_PARAMS = ("temperature", "top_p", "top_k", "max_tokens", "stream")
 _MAX_BLOCKS = 4096
 
 
@@ -28,25 +28,21 @@ class Metadata(msgspec.Struct, gc=False):
 
 
 class Message(msgspec.Struct, gc=False):
-    """One turn."""
+    """One turn; tool calls stand beside the content where the body is really OpenAI's."""
 
-    content: msgspec.Raw
+    content: msgspec.Raw = NULL
     role: str | None = None
+    tool_calls: msgspec.Raw = NULL
 
 
-class Request(msgspec.Struct, gc=False):
+class Request(Sampling, gc=False, kw_only=True):
     """Members of a request that are read."""
 
     messages: list[Message]
     model: str | None = None
     system: msgspec.Raw = NULL
     metadata: Metadata | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    top_k: int | None = None
-    max_tokens: int | None = None
-    stream: bool | None = None
-    tools: list[msgspec.Raw] | None = None
+    user: str | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -107,17 +103,16 @@ class AnthropicDecoder:
         if request is None:
             return None
         limit = self._limits.identity_bytes
-        raws = [request.system, *(message.content for message in request.messages)]
+        raws = [request.system]
+        for message in request.messages:
+            raws += (message.content, message.tool_calls)
         texts = [flat_text(raw) for raw in raws if not is_null(raw)]
-        params = as_params({name: getattr(request, name) for name in _PARAMS})
-        if request.tools:
-            params = {**(params or {}), "tools": str(len(request.tools))}
         return RequestBody(
             "chat",
             [RequestRow(prompt="\n".join(text for text in texts if text))],
             model=bounded(request.model, limit),
-            user=bounded(request.metadata.user_id, limit) if request.metadata else None,
-            params=params,
+            user=bounded((request.metadata or Metadata()).user_id or request.user, limit),
+            params=request.params(),
         )
 
     def response(self, body: Body) -> ResponseBody | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from streams.decode import oip_binary
 from streams.decode.envelope import is_structured, join_id, parse_count, part_of, unwrap
 from streams.decode.event import Event
-from streams.decode.headers import header, header_of_metadata
+from streams.decode.headers import METADATA, header, metadata_of
 from streams.decode.model import Part
 from streams.decode.rules import IdentityRules
 
@@ -48,10 +48,11 @@ class CloudEventsFormat:
         part = part_of(attributes)
         event_id = join_id(attributes)
         kind = attributes.type or ""
-        json_bytes = None
-        if part is not Part.COMPLETE and oip_binary.SIGN in value:
-            json_bytes = self._json_bytes(record)
-        request, response = self._bodies.read(part, value, attributes.content_type, json_bytes)
+        if part is Part.COMPLETE:
+            request, response = self._bodies.read_complete(value, attributes.content_type)
+        else:
+            json_bytes = self._json_bytes(record) if oip_binary.SIGN in value else None
+            request, response = self._bodies.read(part, value, attributes.content_type, json_bytes)
         event = Event(
             part,
             attributes.source or "",
@@ -64,7 +65,7 @@ class CloudEventsFormat:
             value,
             not kind.startswith(_OWN),
         )
-        if kind.startswith(_KSERVE):
+        if kind.startswith(_KSERVE) and _has_metadata(record):
             _KSERVE_RULES.apply(event, record, self._limit)
         return (event,)
 
@@ -72,5 +73,10 @@ class CloudEventsFormat:
         """Return the length of the JSON part, if the record or KServe's metadata holds it."""
         text = header(record, _JSON_LENGTH, self._limit)
         if text is None:
-            text = header_of_metadata(record, _JSON_LENGTH)
+            headers = {name.lower(): value for name, value in record.headers if value}
+            text = metadata_of(headers).get(_JSON_LENGTH)
         return parse_count(text)
+
+
+def _has_metadata(record: Record) -> bool:
+    return any(name.lower() in METADATA for name, _ in record.headers)

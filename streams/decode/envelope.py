@@ -99,10 +99,11 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
         If an attribute is too long, repeated or not UTF-8.
     """
     values: list[str | None] = [None] * _FIELDS
+    slot_of = _SLOTS.get
     for name, value in headers:
-        slot = _SLOTS.get(name)
+        slot = slot_of(name)
         if slot is None:
-            slot = _SLOTS.get(name.lower())
+            slot = slot_of(name.lower())
             if slot is None:
                 continue
         if values[slot] is not None:

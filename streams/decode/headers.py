@@ -11,6 +11,8 @@ from streams.decode.json_body import decode_json
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.roles.base import Record
 
 #: KServe's ``metadata`` holds a list of values for each allow-listed header.
@@ -38,19 +40,21 @@ def header(record: Record, name: str, limit: int) -> str | None:
     return None
 
 
-def header_of_metadata(record: Record, name: str) -> str | None:
-    """Return the first value of a header that KServe's ``metadata`` holds, None if absent.
+def metadata_of(headers: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the first value of each header that KServe's ``metadata`` holds, by lowered name.
 
     Metadata that cannot be read says nothing: it never costs the event.
     """
-    for key in METADATA:
-        try:
-            text = header(record, key, _MAX_METADATA_BYTES)
-            values = decode_json(_METADATA, text.encode()) if text else {}
-        except PoisonRecord:
-            return None
-        for key_name, value in values.items():
-            if key_name.lower() == name:
-                first = value[0] if isinstance(value, list) and value else value
-                return first if isinstance(first, str) else None
-    return None
+    text = next((headers[name] for name in METADATA if name in headers), b"")
+    if not text or len(text) > _MAX_METADATA_BYTES:
+        return {}
+    try:
+        values = decode_json(_METADATA, text)
+    except PoisonRecord:
+        return {}
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        first = value[0] if isinstance(value, list) and value else value
+        if isinstance(first, str):
+            found.setdefault(name.lower(), first)
+    return found

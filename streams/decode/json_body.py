@@ -4,8 +4,10 @@ msgspec decodes straight into the types that are wanted and ignores other member
 keys it silently takes the last, so a monitor could be shown another request than the model
 saw. `refuse_duplicate_keys` closes that gap exactly, and is cheap for the usual event: every
 member of an object has one colon outside of strings. If a body has no more colons than
-members (and colons inside strings) were decoded, there is no room for a duplicate. Otherwise,
-or if escapes could hide a colon, the text is parsed once more with a hook that sees all pairs.
+members (and colons inside strings) were decoded, there is no room for a duplicate. Otherwise
+it is decoded and encoded again, which drops a duplicate together with its colon: as many colons
+as before mean that nothing was dropped. Only where that fails, or where an escape hides a colon,
+the text is parsed once more with a hook that sees all pairs.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import re2
 
 from streams.decode.reasons import poison
 
@@ -24,6 +27,10 @@ T = TypeVar("T")
 Body = bytes | msgspec.Raw
 #: Default of members that are kept raw: msgspec takes no union of `Raw` with None.
 NULL = msgspec.Raw(b"null")
+
+_ANY = msgspec.json.Decoder()
+#: A colon that is written as an escape: it would be a plain one when encoded again.
+_HIDDEN_COLON = re2.compile(rb"(?i)\\u003a")
 
 
 def is_null(body: Body) -> bool:
@@ -118,7 +125,11 @@ def refuse_duplicate_keys(body: bytes, members: int) -> None:
     PoisonRecord
         With reason ``duplicate_key``.
     """
-    if body.count(b":") == members and b"\\" not in body:
+    colons = body.count(b":")
+    if colons == members and b"\\" not in body:
+        return
+    hidden = b"\\" in body and _HIDDEN_COLON.search(body) is not None
+    if not hidden and _colons_again(body) == colons:
         return
     try:
         json.loads(body, object_pairs_hook=_distinct, parse_int=len, parse_float=len)
@@ -126,6 +137,14 @@ def refuse_duplicate_keys(body: bytes, members: int) -> None:
         raise poison("too_deep") from None
     except ValueError:
         raise poison("malformed_json") from None
+
+
+def _colons_again(body: bytes) -> int:
+    """Return the colons that are left once duplicates are dropped, -1 if it cannot be told."""
+    try:
+        return msgspec.json.encode(_ANY.decode(body)).count(b":")
+    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError):
+        return -1
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> None:

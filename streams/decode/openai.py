@@ -19,54 +19,32 @@ from msgspec import UNSET, UnsetType
 from streams.decode.body import bounded, bounded_count
 from streams.decode.json_body import decode_json, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
+from streams.decode.openai_stream import joined_stream
+from streams.decode.openai_types import (
+    Chunk,
+    Embedding,
+    Failure,
+    Function,
+    Message,
+    Response,
+    Usage,
+)
 from streams.decode.reasons import poison
+from streams.decode.sampling import Sampling
 from streams.decode.tensor import pack
 
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
 
-_LOGIT_BIAS_DIGITS = 16
+_HASH_DIGITS = 16
 _FLOAT32_BYTES = 4
-_MAX_CHOICES = 1024
 #: A list of objects is the input of the Responses API, not of embeddings.
 _ITEMS = re2.compile(rb"\[\s*\{")
 _HEAD = 64
 
 
-class Function(msgspec.Struct, gc=False):
-    """The function that a tool call names."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCall(msgspec.Struct, gc=False):
-    """One call that the model wants made; the index tells which one a chunk continues."""
-
-    function: Function | None = None
-    index: int = 0
-
-
-class ContentPart(msgspec.Struct, gc=False):
-    """A part of a message; only texts are read."""
-
-    type: str = "text"
-    text: str | None = None
-    refusal: str | None = None
-
-
-class Message(msgspec.Struct, gc=False):
-    """One message of a conversation."""
-
-    role: str | None = None
-    content: str | list[ContentPart] | None = None
-    tool_calls: list[ToolCall] | None = None
-    function_call: Function | None = None
-    refusal: str | None = None
-
-
-class Request(msgspec.Struct, gc=False):
+class Request(Sampling, gc=False, kw_only=True):
     """Members of chat, completions and embeddings requests that are read."""
 
     model: str | None = None
@@ -74,107 +52,6 @@ class Request(msgspec.Struct, gc=False):
     prompt: str | list[Any] | UnsetType | None = UNSET
     input: str | list[Any] | UnsetType = UNSET
     user: str | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    n: int | None = None
-    best_of: int | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    logprobs: bool | int | None = None
-    top_logprobs: int | None = None
-    echo: bool | None = None
-    seed: int | None = None
-    stream: bool | None = None
-    frequency_penalty: int | float | None = None
-    presence_penalty: int | float | None = None
-    logit_bias: dict[str, float] | None = None
-    dimensions: int | None = None
-    encoding_format: str | None = None
-    reasoning_effort: str | None = None
-    tools: list[msgspec.Raw] | None = None
-
-
-_PARAMS = (
-    "temperature",
-    "top_p",
-    "n",
-    "best_of",
-    "max_tokens",
-    "max_completion_tokens",
-    "logprobs",
-    "top_logprobs",
-    "echo",
-    "seed",
-    "stream",
-    "frequency_penalty",
-    "presence_penalty",
-    "dimensions",
-    "encoding_format",
-    "reasoning_effort",
-)
-_PARAM_CHARS = 64
-
-
-class Usage(msgspec.Struct, gc=False):
-    """Token counts."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-class Choice(msgspec.Struct, gc=False):
-    """One answer: a message, or the text of a completion."""
-
-    message: Message | None = None
-    text: str | None = None
-
-
-class Failure(msgspec.Struct, gc=False):
-    """What an error body says; its message may quote the prompt and is not read."""
-
-    type: str | None = None
-    code: str | int | None = None
-
-
-class Embedding(msgspec.Struct, gc=False):
-    """One vector, as numbers or as the base64 of little-endian float32."""
-
-    embedding: list[float] | str | None = None
-
-
-class Response(msgspec.Struct, gc=False):
-    """Members of responses that are read."""
-
-    model: str | None = None
-    choices: list[Choice] | UnsetType = UNSET
-    data: list[Embedding] | UnsetType | None = UNSET
-    usage: Usage | None = None
-    error: Failure | UnsetType | None = UNSET
-
-
-class Delta(msgspec.Struct, gc=False):
-    """What a chunk adds to the message of one choice."""
-
-    content: str | None = None
-    refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
-
-
-class ChunkChoice(msgspec.Struct, gc=False):
-    """What a chunk adds to one choice: a delta of chat, or the text of a completion."""
-
-    index: int = 0
-    delta: Delta | None = None
-    text: str | None = None
-
-
-class Chunk(msgspec.Struct, gc=False):
-    """One chunk of a stream; usage comes with the last one, if it was asked for."""
-
-    model: str | None = None
-    choices: list[ChunkChoice] | UnsetType = UNSET
-    usage: Usage | None = None
-    error: Failure | UnsetType | None = UNSET
 
 
 class _Signs(msgspec.Struct, gc=False):
@@ -221,7 +98,7 @@ class OpenAiDecoder:
             [RequestRow(prompt=prompt)],
             model=bounded(request.model, limit),
             user=bounded(request.user, limit),
-            params=_params(request),
+            params=request.params(),
         )
 
     def response(self, body: Body) -> ResponseBody | None:
@@ -319,76 +196,6 @@ def _completion(response: Response) -> str | None:
     return "\n".join(text or "" for text in texts)
 
 
-def _params(request: Request) -> dict[str, str] | None:
-    params = {}
-    for name in _PARAMS:
-        value = getattr(request, name)
-        if value is not None:
-            text = str(value).lower() if isinstance(value, bool) else str(value)
-            params[name] = text[:_PARAM_CHARS]
-    if request.tools:
-        params["tools"] = str(len(request.tools))
-    if request.logit_bias:
-        bias = msgspec.json.encode(sorted(request.logit_bias.items()))
-        params["logit_bias"] = sha256(bias).hexdigest()[:_LOGIT_BIAS_DIGITS]
-    return params or None
-
-
-def joined_stream(chunks: list[Chunk]) -> Response:
-    """Put the deltas of each choice together, in the order of the choices."""
-    response = Response(choices=UNSET)
-    messages: dict[int, _Parts] = {}
-    for chunk in chunks:
-        response.model = response.model or chunk.model
-        response.usage = chunk.usage or response.usage
-        if isinstance(chunk.error, Failure):
-            response.error = chunk.error
-        for choice in chunk.choices or ():
-            if choice.index not in messages and len(messages) == _MAX_CHOICES:
-                raise poison("malformed_stream")
-            messages.setdefault(choice.index, _Parts()).add(choice)
-    response.choices = [messages[index].choice() for index in sorted(messages)]
-    return response
-
-
-class _Parts:
-    """The pieces of one choice."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._refusals: list[str] = []
-        self._calls: dict[int, tuple[list[str], list[str]]] = {}
-
-    def add(self, choice: ChunkChoice) -> None:
-        """Take what a chunk brings."""
-        delta = choice.delta or Delta()
-        for text in (choice.text, delta.content):
-            if text:
-                self._texts.append(text)
-        if delta.refusal:
-            self._refusals.append(delta.refusal)
-        for call in delta.tool_calls or ():
-            if call.index not in self._calls and len(self._calls) == _MAX_CHOICES:
-                raise poison("malformed_stream")
-            names, arguments = self._calls.setdefault(call.index, ([], []))
-            function = call.function or Function()
-            names.append(function.name or "")
-            arguments.append(function.arguments or "")
-
-    def choice(self) -> Choice:
-        """Return the whole."""
-        calls = [
-            ToolCall(Function("".join(names), "".join(arguments)))
-            for _, (names, arguments) in sorted(self._calls.items())
-        ]
-        message = Message(
-            content="".join(self._texts),
-            tool_calls=calls or None,
-            refusal="".join(self._refusals) or None,
-        )
-        return Choice(message)
-
-
 def embedding_params(data: list[Embedding]) -> dict[str, str] | None:
     """Return what is kept of embeddings: how many, how long, and a hash of the float32 values.
 
@@ -406,7 +213,7 @@ def embedding_params(data: list[Embedding]) -> dict[str, str] | None:
     return {
         "embeddings": str(len(vectors)),
         "embedding_dimensions": str(len(vectors[0]) // _FLOAT32_BYTES),
-        "embedding_hash": digest[:_LOGIT_BIAS_DIGITS],
+        "embedding_hash": digest[:_HASH_DIGITS],
     }
 
 

@@ -10,23 +10,15 @@ from msgspec import UNSET, UnsetType
 from streams.decode.body import bounded, bounded_count
 from streams.decode.json_body import NULL, is_null, try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
-from streams.decode.texts import as_params, failure_code, flat_text
+from streams.decode.sampling import Sampling
+from streams.decode.texts import failure_code, flat_text
 
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
 
-_PARAMS = (
-    "temperature",
-    "top_p",
-    "max_output_tokens",
-    "top_logprobs",
-    "store",
-    "stream",
-)
 
-
-class Request(msgspec.Struct, gc=False):
+class Request(Sampling, gc=False, kw_only=True):
     """Members of a request that are read."""
 
     input: msgspec.Raw | UnsetType = UNSET
@@ -34,13 +26,6 @@ class Request(msgspec.Struct, gc=False):
     instructions: msgspec.Raw = NULL
     user: str | None = None
     safety_identifier: str | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    max_output_tokens: int | None = None
-    top_logprobs: int | None = None
-    store: bool | None = None
-    stream: bool | None = None
-    tools: list[msgspec.Raw] | None = None
 
 
 class Usage(msgspec.Struct, gc=False):
@@ -89,15 +74,12 @@ class OpenAiResponsesDecoder:
         texts = [
             flat_text(raw) for raw in (request.instructions, request.input) if not is_null(raw)
         ]
-        params = as_params({name: getattr(request, name) for name in _PARAMS})
-        if request.tools:
-            params = {**(params or {}), "tools": str(len(request.tools))}
         return RequestBody(
             "chat",
             [RequestRow(prompt="\n".join(text for text in texts if text))],
             model=bounded(request.model, limit),
             user=bounded(request.safety_identifier or request.user, limit),
-            params=params,
+            params=request.params(),
         )
 
     def response(self, body: Body) -> ResponseBody | None:

@@ -57,15 +57,30 @@ class BodyReader:
         self._halves = msgspec.json.Decoder(_Halves)
         self._text = msgspec.json.Decoder(str)
 
+    def read_complete(self, body: bytes, content_type: str | None) -> Bodies:
+        """Return both halves of ``{"request": ..., "response": ...}``.
+
+        Raises
+        ------
+        PoisonRecord
+            If a half is in no format that is known, or malformed.
+        """
+        if content_type != "application/json" and media_of(content_type) is not Media.JSON:
+            raise poison("wrong_content_type")
+        check_utf8(body)
+        request, response = self._complete(body)
+        refuse_duplicate_keys(body, _sum_members(request, response))
+        return request, response
+
     def read(
         self, part: Part, body: bytes, content_type: str | None, json_bytes: int | None = None
     ) -> Bodies:
-        """Return what ``body`` says.
+        """Return what the body of one half says.
 
         Parameters
         ----------
         part
-            Which halves it holds.
+            Which half it is.
         body
             The bytes.
         content_type
@@ -78,10 +93,6 @@ class BodyReader:
         PoisonRecord
             If it is in no format that is known, or malformed.
         """
-        if part is Part.COMPLETE:
-            if media_of(content_type) is not Media.JSON:
-                raise poison("wrong_content_type")
-            return self.read_json(part, body)
         if not body.startswith(_JSON_BEGINNINGS):
             other = self._read_other(part, body, content_type)
             if other is not None:
@@ -112,7 +123,7 @@ class BodyReader:
         return None, self._binary.response(body, json_bytes)
 
     def read_json(self, part: Part, body: bytes) -> Bodies:
-        """Read a JSON body.
+        """Read one half in JSON.
 
         Raises
         ------
@@ -122,10 +133,7 @@ class BodyReader:
         check_utf8(body)
         request: RequestBody | None = None
         response: ResponseBody | None = None
-        if part is Part.COMPLETE:
-            request, response = self._complete(body)
-            members = _sum_members(request, response)
-        elif part is Part.REQUEST:
+        if part is Part.REQUEST:
             request = self.request(body)
             members = request.members
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from config.settings import IngestSettings, SourceSettings
     from streams.decode.envelope import Attributes
     from streams.decode.event import Event, RecordFormat
-    from streams.decode.model import RequestRow, ResponseBody, ResponseRow
+    from streams.decode.model import RequestRow, ResponseBody
     from streams.identity import Pseudonyms
     from streams.roles.base import Record
 
@@ -46,8 +46,12 @@ class _Source:
         self.scattered = settings.join == "shared"
         self.is_auto = settings.format == _AUTO
 
-    def apply(self, event: Event, record: Record, limit: int) -> None:
-        """Change an event to what the settings want."""
+    def apply(self, events: Sequence[Event], record: Record, limit: int) -> None:
+        """Change events to what the settings want."""
+        for event in events:
+            self._apply(event, record, limit)
+
+    def _apply(self, event: Event, record: Record, limit: int) -> None:
         if self.rules is not None:
             self.rules.apply(event, record, limit)
         if self.anonymous != _AUTO:
@@ -105,26 +109,21 @@ class RecordDecoder:
             raise poison("too_large")
         attributes = read_headers(record.headers, self._max_identity_bytes)
         source = self._sources.get(record.topic) if self._sources else None
-        events = self._events(record, value, attributes, source)
+        formats = self._formats if source is None else source.formats
+        for record_format in formats:
+            events = record_format.events(record, value, attributes)
+            if events is not None:
+                break
+        else:
+            is_auto = source is None or source.is_auto
+            raise poison("no_envelope" if is_auto else "another_format")
         if source is not None:
-            limit = self._max_identity_bytes
-            for event in events:
-                source.apply(event, record, limit)
+            source.apply(events, record, self._max_identity_bytes)
         if len(events) == 1:
             event = events[0]
             rows = self._rows(record, event, 0)
             return Decoded(event.part, event.source, event.id, rows, event.scattered)
         return self._decode_many(record, events)
-
-    def _events(
-        self, record: Record, value: bytes, attributes: Attributes, source: _Source | None
-    ) -> Sequence[Event]:
-        formats = self._formats if source is None else source.formats
-        for record_format in formats:
-            events = record_format.events(record, value, attributes)
-            if events is not None:
-                return events
-        raise poison("no_envelope" if source is None or source.is_auto else "another_format")
 
     def _decode_many(self, record: Record, events: Sequence[Event]) -> Decoded | None:
         rows: list[Interaction] = []
@@ -209,7 +208,12 @@ class RecordDecoder:
         if status is None:
             status = _ANSWERED if body.error is None else _FAILED
         error = body.error if body.error is None else self._redactor.mask(body.error)
-        for row, answer in zip(rows, _answers(body, len(rows)), strict=True):
+        answers = body.rows
+        if len(answers) != len(rows):
+            if body.error is None:
+                raise poison("row_mismatch")
+            answers = answers[:1] * len(rows)
+        for row, answer in zip(rows, answers, strict=True):
             row.status = status
             row.latency_us = latency_us
             row.error = error
@@ -234,12 +238,17 @@ class RecordDecoder:
         self, row: Interaction, column: str, text: str, attributes: Attributes
     ) -> str | None:
         """Return what may be kept of a text; say in ``params`` what was cut and masked."""
-        text = self._bounded_text(row, column, text)
-        kept, found = self._redactor.apply(
-            text, column, keep=attributes.tenant in self._text_tenants
-        )
+        # Masked before it is cut: half of a secret would not be recognised as one.
+        searched = text[: 2 * self._max_text_bytes]
+        keep = attributes.tenant in self._text_tenants
+        kept, found = self._redactor.apply(searched, column, keep=keep, chars=len(text))
         if found:
             row.params = {**(row.params or {}), **found}
+        if kept is None:
+            return None
+        kept = self._bounded_text(row, column, kept)
+        if len(searched) < len(text):
+            row.params = {**(row.params or {}), TRUNCATED_PARAM: column}
         return kept
 
     def _bounded_text(self, row: Interaction, column: str, text: str) -> str:
@@ -252,15 +261,6 @@ class RecordDecoder:
             return text
         row.params = {**(row.params or {}), TRUNCATED_PARAM: column}
         return data[:limit].decode("utf-8", "ignore")
-
-
-def _answers(body: ResponseBody, count: int) -> Sequence[ResponseRow]:
-    """Return one answer a row; a single error stands for all of them."""
-    if len(body.rows) == count:
-        return body.rows
-    if body.error is None:
-        raise poison("row_mismatch")
-    return body.rows[:1] * count
 
 
 def _add_refusal(rows: list[Interaction], attributes: Attributes) -> None:

@@ -6,12 +6,13 @@ in KServe's metadata), ``body:a.b`` (a member of the JSON body) or ``key`` (the 
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.headers import header, header_of_metadata
+from streams.decode.headers import metadata_of
 from streams.decode.json_body import decode_json
 from streams.decode.reasons import poison
 from streams.identity import forwarded_address
@@ -77,13 +78,14 @@ class IdentityRules:
         PoisonRecord
             If a value is too long or not UTF-8.
         """
+        places = _Places(event, record)
         found = {
             name: value
             for name, rules in self._texts.items()
-            if (value := _first(rules, event, record, limit))
+            if (value := places.first(rules, limit))
         }
         if self._network:
-            text = _first(self._network, event, record, _MAX_FORWARDED_BYTES)
+            text = places.first(self._network, _MAX_FORWARDED_BYTES)
             address = forwarded_address(text, self._hops) if text else None
             if address:
                 found["clientip"] = address
@@ -92,29 +94,59 @@ class IdentityRules:
         return event
 
 
-def _first(rules: Rules, event: Event, record: Record, limit: int) -> str | None:
-    for rule in rules:
-        kind, _, name = rule.partition(":")
-        value = _look_up(kind, name, event, record, limit)
-        if value:
-            if len(value) > limit:
-                raise poison("attribute_too_long")
-            return value
-    return None
+class _Places:
+    """Where the rules may look, read once a record."""
 
+    def __init__(self, event: Event, record: Record) -> None:
+        self._event = event
+        self._record = record
+        self._headers: dict[str, bytes] = {}
+        for name, value in reversed(record.headers):  # the first of a name counts
+            if value is not None:
+                self._headers[name.lower()] = value
 
-def _look_up(kind: str, name: str, event: Event, record: Record, limit: int) -> str | None:
-    if kind == "key":
-        return (record.key or b"").decode("utf-8", "backslashreplace")
-    if kind == "body":
-        return member(event.document, name)
-    name = name.lower()
-    if kind == "metadata":
-        return header_of_metadata(record, name)
-    if kind == "attribute":
-        found = header(record, f"ce_{name}", limit) or header(record, f"ce-{name}", limit)
-        return found or getattr(event.attributes, name, None)
-    return header(record, name, limit)
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return metadata_of(self._headers)
+
+    def first(self, rules: Rules, limit: int) -> str | None:
+        """Return the first value that a rule finds.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is too long or not UTF-8.
+        """
+        for rule in rules:
+            kind, _, name = rule.partition(":")
+            value = self._look_up(kind, name)
+            if value:
+                if len(value) > limit:
+                    raise poison("attribute_too_long")
+                return value
+        return None
+
+    def _look_up(self, kind: str, name: str) -> str | None:
+        if kind == "key":
+            return (self._record.key or b"").decode("utf-8", "backslashreplace")
+        if kind == "body":
+            return member(self._event.document, name)
+        name = name.lower()
+        if kind == "metadata":
+            return self._metadata.get(name)
+        if kind == "attribute":
+            found = self._header(f"ce_{name}") or self._header(f"ce-{name}")
+            return found or getattr(self._event.attributes, name, None)
+        return self._header(name)
+
+    def _header(self, name: str) -> str | None:
+        value = self._headers.get(name)
+        if value is None:
+            return None
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            raise poison("invalid_utf8") from None
 
 
 def member(body: Body | None, path: str) -> str | None:

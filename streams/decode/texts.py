@@ -24,6 +24,7 @@ _TEXT_MEMBERS = (
     "content",
     "output",
     "thinking",
+    "function",
 )
 _MAX_DEPTH = 32
 _PARAM_CHARS = 64

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streams.decode.json_body import Body
 
 _FLOAT64_BYTES = 8
+_NUMBERS = {int, float}
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -56,7 +57,8 @@ class V1Decoder:
         request = try_decode_json(self._request, body)
         if request is None:
             return None
-        return RequestBody("predict", self.rows(request.instances))
+        members = -1 if any(isinstance(item, dict | str) for item in request.instances) else 1
+        return RequestBody("predict", self.rows(request.instances), members)
 
     def response(self, body: Body) -> ResponseBody | None:
         """Decode a response body; None if it has no list of ``predictions``."""
@@ -90,7 +92,7 @@ class V1Decoder:
             return self._object_row(instance)
         if not isinstance(instance, list):
             instance = [instance]
-        if instance and all(isinstance(value, str) for value in instance):
+        if instance and set(map(type, instance)) == {str}:
             return RequestRow(prompt="\n".join(instance))
         return self._numbers(instance, shape_of(instance))
 
@@ -111,7 +113,7 @@ class V1Decoder:
         values = flatten(nested, self._limits.elements)
         if len(values) * _FLOAT64_BYTES > self._limits.tensor_bytes:
             raise poison("too_many_elements")
-        if not values or not all(_is_number(value) for value in values):
+        if not values or not set(map(type, values)) <= _NUMBERS:
             raise poison("wrong_value_type")
         if len(values) != prod(shape):
             raise poison("shape_mismatch")

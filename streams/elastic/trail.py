@@ -9,7 +9,7 @@ from streams.elastic.streams import CHECKPOINT_STREAMS, LOGGED_STREAMS
 from streams.ledger.log import Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from elasticsearch import Elasticsearch
 
@@ -110,6 +110,23 @@ class ElasticTrail:
             query={"bool": {"must_not": {"exists": {"field": "vedette.chain.log"}}}},
         )
         return [hit["_source"].get("event", {}).get("id", "") for hit in answer["hits"]["hits"]]
+
+    def erasures(self) -> Mapping[str, Container[int]]:
+        """Return, by origin, the places whose document says that its content was withheld.
+
+        Whoever may write can withhold: compare them with the dead letters.
+        """
+        places: dict[str, set[int]] = {}
+        found = self._pages(
+            self._logged,
+            {"exists": {"field": "vedette.chain.withheld"}},
+            [{"event.sequence": "asc"}],
+        )
+        for hit in found:
+            source = hit["_source"]
+            origin = source["vedette"]["chain"].get("log", "")
+            places.setdefault(origin, set()).add(_position(source["event"].get("sequence")))
+        return places
 
     def _pages(
         self, index: str, query: dict[str, Any], sort: list[dict[str, str]]

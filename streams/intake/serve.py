@@ -6,6 +6,7 @@ import asyncio
 import errno
 import signal
 from contextlib import suppress
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,10 +16,10 @@ from aiokafka.errors import KafkaError
 from config.errors import ConfigError, Transient
 from streams.intake.access import server_tls
 from streams.intake.server import Intake
+from streams.metrics.server import MetricsServer
 from streams.producer import Producer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from config.settings import IntakeSettings, Settings
@@ -29,15 +30,8 @@ _SHUTDOWN_S = 15.0
 _SIGN_OF_LIFE_S = 5.0
 
 
-async def serve(settings: Settings, ready: Callable[[int], None] | None = None) -> None:
+async def serve(settings: Settings) -> None:
     """Take events until SIGTERM or Ctrl-C; what is being read then is still answered.
-
-    Parameters
-    ----------
-    settings
-        Process settings.
-    ready
-        Called with the port once requests are taken.
 
     Raises
     ------
@@ -66,18 +60,19 @@ async def serve(settings: Settings, ready: Callable[[int], None] | None = None) 
         handle_signals=False,
         shutdown_timeout=_SHUTDOWN_S,
     )
+    metrics = MetricsServer(settings.metrics, "intake", version("vedette"))
     try:
+        await asyncio.to_thread(metrics.open)
         await runner.setup()
         site = web.TCPSite(runner, settings.intake.host, settings.intake.port, ssl_context=tls)
         await _listen(site, settings.intake)
         port = int(runner.addresses[0][1])
         log.info("intake.started", host=settings.intake.host, port=port, tls=tls is not None)
-        if ready is not None:
-            ready(port)
         await _until_stopped(settings.home / "run" / "intake.alive")
     finally:
         await runner.cleanup()
         await producer.stop()
+        await asyncio.to_thread(metrics.close)
         log.info("intake.stopped", events=intake.counts["events"])
 
 

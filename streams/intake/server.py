@@ -23,6 +23,7 @@ from aiokafka.errors import KafkaError
 from config.errors import PoisonRecord
 from streams.intake.access import access_of
 from streams.intake.gate import Gate
+from streams.intake.metrics import ANSWERS, EVENTS
 from streams.intake.posts import CloudEventsReader, LiteLlmReader
 from streams.partition import partition_of
 
@@ -120,6 +121,7 @@ class Intake:
         async def handle(request: web.Request) -> web.Response:
             response = await self._take(kind, request)
             self.counts[kind, response.status] += 1
+            ANSWERS.labels(kind, str(response.status)).inc()
             return response
 
         return handle
@@ -181,6 +183,7 @@ class Intake:
             log.warning("intake.not_acknowledged", reason=type(error).__name__)
             return _answer(503, "Kafka did not acknowledge")
         self.counts["events"] += len(posts)
+        EVENTS.inc(len(posts))
         return web.Response(status=202)
 
     async def _send(self, post: Post) -> asyncio.Future[object]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from streams.ledger.verify import Fault, Report, equivocations, verify_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from streams.ledger.log import Segment
     from streams.ledger.note import Checkpoint, NoteVerifier
@@ -29,6 +29,19 @@ class Trail(Protocol):
 
     def strays(self) -> Sequence[str]:
         """Return ids of documents that belong to no log."""
+
+    def erasures(self) -> Mapping[str, Container[int]]:
+        """Return, by origin, the places whose content may be absent."""
+
+
+class ProvenTrail(Trail, Protocol):
+    """A store that also gives what proofs are made of."""
+
+    def leaves(self, origin: str, first: int, end: int) -> Sequence[bytes]:
+        """Return the hashes of the records ``[first, end)``."""
+
+    def find(self, event_id: str) -> tuple[str, int, bytes] | None:
+        """Return origin, position and record of a document."""
 
 
 class TrailReport(NamedTuple):
@@ -93,6 +106,7 @@ def verify_trail(
             )
         )
     faults = [fault for report in reports for fault in report.faults]
+    faults += _unexplained(reports, trail.erasures())
     faults += equivocations(witnessed)
     faults += _lost(witnessed, origins)
     faults += [
@@ -100,6 +114,23 @@ def verify_trail(
         for event_id in trail.strays()
     ]
     return TrailReport(tuple(reports), tuple(faults))
+
+
+def _unexplained(reports: Iterable[Report], erasures: Mapping[str, Container[int]]) -> list[Fault]:
+    """Return a fault for each record whose content is gone without a record of that."""
+    return [
+        Fault(
+            "removed",
+            report.origin,
+            item.position,
+            item.position + 1,
+            item.event_id,
+            f"the content of record {item.position} is gone, and no erasure was recorded",
+        )
+        for report in reports
+        for item in report.erased
+        if item.position not in erasures.get(report.origin, ())
+    ]
 
 
 def _lost(witnessed: Sequence[Checkpoint], origins: Mapping[str, int]) -> list[Fault]:

@@ -40,6 +40,13 @@ class Entry(NamedTuple):
     body: bytes | None
 
 
+class Absent(NamedTuple):
+    """A record whose content is gone and whose hash was kept."""
+
+    position: int
+    event_id: str
+
+
 class Fault(NamedTuple):
     """One thing that is wrong; positions ``[first, end)``."""
 
@@ -62,7 +69,7 @@ class Report(NamedTuple):
     size: int
     signed: int
     checkpoints: int
-    erased: tuple[str, ...]
+    erased: tuple[Absent, ...]
     faults: tuple[Fault, ...]
     unnamed: int
 
@@ -115,7 +122,7 @@ class _Check:
         self._faults: list[Fault] = []
         self._unnamed = 0
         self._suspects: list[tuple[Entry, bytes]] = []
-        self._erased: list[str] = []
+        self._erased: list[Absent] = []
         self._edge = Edge()
         self._tree_holds = True
         self._position = 0
@@ -175,7 +182,7 @@ class _Check:
                 fits = body is None or sha256(b"\x00" + body).digest() == leaf
                 if fits and sha256(self._link + leaf).digest() == stored:
                     if body is None:
-                        self._erased.append(event_id)
+                        self._erased.append(Absent(position, event_id))
                     grow(leaf)
                     self._before, self._link, self._computed = self._link, stored, stored
                     self._position = position + 1
@@ -203,7 +210,7 @@ class _Check:
         following = self._judge(entry)
         self._edge.append(entry.leaf)
         if entry.body is None:
-            self._erased.append(entry.event_id)
+            self._erased.append(Absent(entry.position, entry.event_id))
         self._before = self._link
         self._computed = link(self._link, entry.leaf)
         self._link = following

@@ -52,7 +52,7 @@ class Redactor:
         self._any.Compile()
 
     def apply(
-        self, text: str, column: str, *, keep: bool = False
+        self, text: str, column: str, *, keep: bool = False, chars: int | None = None
     ) -> tuple[str | None, dict[str, str]]:
         """Return what is kept of a text, and what there is to say of it.
 
@@ -64,6 +64,8 @@ class Redactor:
             Its name.
         keep
             Whether the tenant allows texts to be kept; ``drop`` then masks.
+        chars
+            Length of the whole, if ``text`` is only the beginning of it.
         """
         if self._mode == "off":
             return text, {}
@@ -71,7 +73,8 @@ class Redactor:
         hits = self.find(data)
         notes = {MASKED_PARAM + column: _counted(hits)} if hits else {}
         if self._mode == "drop" and not keep:
-            return None, {**notes, CHARS_PARAM + column: str(len(text))}
+            length = len(text) if chars is None else chars
+            return None, {**notes, CHARS_PARAM + column: str(length)}
         return (_masked(data, hits) if hits else text), notes
 
     def mask(self, text: str) -> str:

@@ -27,6 +27,8 @@ from streams.ingest.delivery import Delivery
 from streams.ingest.frame_builder import FrameBuilder
 from streams.ingest.halves import is_scattered, unpack_half
 from streams.ingest.join import Joiner
+from streams.ingest.metrics import FORWARDED, JOINS
+from streams.metrics.catalogue import DECODE_ERRORS
 from streams.producer import MAX_REQUEST_BYTES, Producer
 from streams.state import SnapshotStore
 from streams.topics import HALVES, INTERACTIONS
@@ -194,6 +196,7 @@ class IngestRole:
                 decoded = decode(record)
             except PoisonRecord as error:
                 refused.append((record, error))
+                DECODE_ERRORS.labels(error.reason).inc()
                 decoded = None
             if decoded is not None and decoded.scattered and is_scattered(decoded):
                 taken.halves.append(decoded)
@@ -205,14 +208,19 @@ class IngestRole:
         self.counts["interactions"] += emitted
         self.counts["refused"] += len(refused)
         self.counts["forwarded"] += len(taken.halves)
+        FORWARDED.inc(len(taken.halves))
+        if joiner.counts:
+            self._count_joins(joiner)
         return taken
 
     def _decode_half(self, record: Record) -> Decoded | None:
         return unpack_half(record, MAX_REQUEST_BYTES)
 
     def _count_joins(self, joiner: Joiner) -> None:
-        """Add up what a joiner has counted, before it is given away."""
+        """Add up what a joiner has counted, and begin anew."""
         self.counts.update(joiner.counts)
+        for outcome, count in joiner.counts.items():
+            JOINS.labels(outcome).inc(count)
         joiner.counts.clear()
 
     async def _check_partitions(self) -> None:
@@ -277,6 +285,7 @@ class IngestRole:
         """Give up on the halves of a quiet partition: no record will bring the time to do so."""
         if not owned.joiner.is_empty:
             owned.joiner.expire_all()
+            self._count_joins(owned.joiner)
             owned.decided_unwritten = True
 
     async def _write(self, owned: _Owned) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MAX_LIMIT = 100_000
 BUSY_TIMEOUT_S = 5.0
+_FETCH_ROWS = 1000
 
 Kind = Literal["event", "alert"]
 _COLUMNS = "seq, event_id, ts, kind, client, model, rule_id, tenant, body"
@@ -47,17 +48,26 @@ class Query:
     model: str | None = None
     tenant: str | None = None
     kind: Kind | None = None
+    rule: str | None = None
+    text: str | None = None
     since_us: int | None = None
     until_us: int | None = None
     limit: int = 100
 
 
+_NOT_ERASED = "length(body) > 0"
 #: Conditions by field of `Query`; their texts are constants, their values bound.
 _CONDITIONS = {
     "client": "client = ?",
     "model": "model = ?",
     "tenant": "tenant = ?",
     "kind": "kind = ?",
+    "rule": "rule_id = ?",
+    # instr takes what is looked for literally.
+    "text": (
+        "CASE WHEN length(body) THEN instr(lower(json_extract(CAST(body AS TEXT), "
+        "'$.message')), lower(?)) ELSE 0 END"
+    ),
     "since_us": "ts >= ?",
     "until_us": "ts < ?",
 }
@@ -118,16 +128,26 @@ def _pragma(connection: sqlite3.Connection, name: Literal["application_id", "use
 
 def search(connection: sqlite3.Connection, query: Query) -> list[Document]:
     """Return the newest documents that match, newest first."""
+    where, values = _where(query)
+    sql = f"SELECT {_COLUMNS} FROM documents {where} ORDER BY ts DESC, seq DESC LIMIT ?"  # noqa: S608 - constants
+    found = connection.execute(sql, [*values, max(0, min(query.limit, MAX_LIMIT))])
+    return [Document(*row) for row in found]
+
+
+def stream(connection: sqlite3.Connection, query: Query) -> Iterator[Document]:
+    """Yield all documents that match, oldest first, without holding them all."""
+    where, values = _where(query)
+    sql = f"SELECT {_COLUMNS} FROM documents {where} ORDER BY ts, seq"  # noqa: S608 - constants
+    cursor = connection.execute(sql, values)
+    while rows := cursor.fetchmany(_FETCH_ROWS):
+        yield from map(Document._make, rows)
+
+
+def _where(query: Query) -> tuple[str, list[object]]:
     values = {name: getattr(query, name) for name in _CONDITIONS}
     used = [name for name, value in values.items() if value is not None]
-    where = " AND ".join(_CONDITIONS[name] for name in used)
-    sql = (
-        f"SELECT {_COLUMNS} FROM documents {'WHERE ' + where if where else ''} "  # noqa: S608 - constants
-        "ORDER BY ts DESC, seq DESC LIMIT ?"
-    )
-    limit = max(0, min(query.limit, MAX_LIMIT))
-    found = connection.execute(sql, [*(values[name] for name in used), limit])
-    return [Document(*row) for row in found]
+    where = " AND ".join((_NOT_ERASED, *(_CONDITIONS[name] for name in used)))
+    return f"WHERE {where}", [values[name] for name in used]
 
 
 def get(connection: sqlite3.Connection, event_id: str) -> Document | None:
@@ -169,3 +189,28 @@ def statistics(connection: sqlite3.Connection) -> Statistics:
 def _counts(connection: sqlite3.Connection, sql: str) -> dict[str, int]:
     rows: Sequence[tuple[str, int]] = connection.execute(sql).fetchall()
     return dict(rows)
+
+
+class SqliteReader:
+    """The embedded store as commands read it.
+
+    Parameters
+    ----------
+    connection
+        As `open_reader` gives it.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def search(self, query: Query) -> list[Document]:
+        """Return the newest documents that match, newest first."""
+        return search(self._connection, query)
+
+    def stream(self, query: Query) -> Iterator[Document]:
+        """Yield all documents that match, oldest first."""
+        return stream(self._connection, query)
+
+    def get(self, event_id: str) -> Document | None:
+        """Return the document of an interaction or alert id."""
+        return get(self._connection, event_id)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from config.errors import Transient
+from config.errors import Transient, VedetteError
+from streams.store.erasure import Erasure
 from streams.store.logs import Logs, SegmentRules
 from streams.store.sqlite import AuditWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from config.settings import Settings
     from streams.ledger.log import Segment
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     OnSegments = Callable[[list[Segment]], None]
 
 log = structlog.get_logger(__name__)
+
+
+#: How often content is erased whose time is over.
+ERASE_EVERY_S = 3600.0
+_DAY_S = 86_400
 
 
 class Sink(Protocol):
@@ -78,12 +85,16 @@ class SqliteSink:
             ),
             on_segments=self._segments_closed,
         )
+        self._retention = (index.retention_days, index.tenant_retention_days)
+        self._erasing: asyncio.Task[None] | None = None
         self._stalled = False
 
     async def open(self) -> None:
-        """Take the lock of the database and bring it up to date."""
+        """Take the lock of the database, bring it up to date, and erase what is too old."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._writer.open)
+        if any(self._retention):
+            self._erasing = asyncio.create_task(self._keep_erasing())
 
     async def assigned(self, partitions: set[Partition]) -> None:
         """Do nothing: the logs lie in the database."""
@@ -112,7 +123,26 @@ class SqliteSink:
 
     async def close(self) -> None:
         """Close the open segments and the database."""
+        if self._erasing is not None:
+            self._erasing.cancel()
+            await asyncio.gather(self._erasing, return_exceptions=True)
         await asyncio.to_thread(self._writer.close)
+
+    async def _keep_erasing(self) -> None:
+        """Erase what has become too old, now and every hour."""
+        while True:
+            for erasure in retention_erasures(*self._retention, now_s=time.time()):
+                try:
+                    count = await asyncio.wrap_future(self._writer.erase(erasure))
+                except VedetteError as error:
+                    self._tell_kept(error)
+                else:
+                    if count:
+                        log.info("content was erased by its retention", documents=count)
+            await asyncio.sleep(ERASE_EVERY_S)
+
+    def _tell_kept(self, error: VedetteError) -> None:
+        log.error("content could not be erased, trying again later", error=str(error))
 
     def _segments_closed(self, segments: list[Segment]) -> None:
         if self._loop is not None:
@@ -122,3 +152,22 @@ class SqliteSink:
         if not self._stalled:
             self._stalled = True
             log.error("audit database takes no documents, waiting", error=str(error))
+
+
+def retention_erasures(
+    days: int | None, tenants: Mapping[str, int], *, now_s: float
+) -> list[Erasure]:
+    """Return what has to be erased now: what is too old, each tenant by its own measure."""
+
+    def before_us(kept_days: int) -> int:
+        return int((now_s - kept_days * _DAY_S) * 1_000_000)
+
+    found = [
+        Erasure("retention", tenant=tenant, before_us=before_us(kept))
+        for tenant, kept in sorted(tenants.items())
+    ]
+    if days is not None:
+        found.append(
+            Erasure("retention", before_us=before_us(days), except_tenants=tuple(sorted(tenants)))
+        )
+    return found

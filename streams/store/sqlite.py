@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from config.errors import Fatal, Transient, VedetteError
+from streams.store.erasure import Erasure, erase_some, erasure_row
 from streams.store.logs import LOCAL, Logs, SegmentRules, latest_segments
 from streams.store.schema import APPLICATION_ID, migrate
 
@@ -58,6 +59,11 @@ class _Submission(NamedTuple):
     result: Future[int]
 
 
+class _Erasing(NamedTuple):
+    erasure: Erasure
+    result: Future[int]
+
+
 class AuditWriter:
     """Inserts documents durably; at most one writer of a file exists on a machine.
 
@@ -85,7 +91,8 @@ class AuditWriter:
         self._batch_documents = batch_documents
         self._logs = logs or Logs("vedette", None, SegmentRules())
         self._on_segments = on_segments
-        self._queue: queue.Queue[_Submission | None] = queue.Queue(QUEUE_SUBMISSIONS)
+        self._queue: queue.Queue[_Submission | _Erasing | None] = queue.Queue(QUEUE_SUBMISSIONS)
+        self._erasing: _Erasing | None = None
         self._thread: threading.Thread | None = None
         self._lock_file: int | None = None
 
@@ -122,6 +129,17 @@ class AuditWriter:
         self._queue.put(_Submission(source, rows, result))
         return result
 
+    def erase(self, erasure: Erasure) -> Future[int]:
+        """Queue an erasure; the future gives the number of documents once they are gone.
+
+        What was submitted before is stored before. Documents that come later stay.
+        """
+        if self._thread is None:
+            raise Fatal("the audit writer is not open")
+        result: Future[int] = Future()
+        self._queue.put(_Erasing(erasure, result))
+        return result
+
     def close(self) -> None:
         """Commit what was submitted, checkpoint, and give up the lock."""
         if self._thread is not None:
@@ -150,6 +168,9 @@ class AuditWriter:
             while (group := self._next_group()) is not None:
                 if group:
                     self._commit(connection, group)
+                if self._erasing is not None:
+                    self._erase(connection, self._erasing)
+                    self._erasing = None
                 self._close_segments(connection)
             self._logs.make_due()
             self._close_segments(connection)
@@ -169,6 +190,9 @@ class AuditWriter:
             return []
         if first is None:
             return None
+        if isinstance(first, _Erasing):
+            self._erasing = first
+            return []
         group, documents = [first], len(first.rows)
         while documents < self._batch_documents:
             try:
@@ -177,6 +201,9 @@ class AuditWriter:
                 break
             if following is None:
                 self._queue.put(None)
+                break
+            if isinstance(following, _Erasing):
+                self._erasing = following
                 break
             group.append(following)
             documents += len(following.rows)
@@ -204,6 +231,34 @@ class AuditWriter:
             item.result.set_result(count)
         if segments:
             self._on_segments(segments)
+
+    def _erase(self, connection: sqlite3.Connection, item: _Erasing) -> None:
+        """Erase in batches, each with its record in the same transaction."""
+        if not item.result.set_running_or_notify_cancel():
+            return
+        total = 0
+        try:
+            while count := self._erase_batch(connection, item.erasure):
+                total += count
+            # What was overwritten still lies in the write-ahead log.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            _roll_back(connection)
+            item.result.set_exception(explain(error))
+            return
+        item.result.set_result(total)
+
+    def _erase_batch(self, connection: sqlite3.Connection, erasure: Erasure) -> int:
+        connection.execute("BEGIN IMMEDIATE")
+        self._logs.begin()
+        erased = erase_some(connection, erasure)
+        self._logs.insert(connection, LOCAL, [erasure_row(item, erasure.reason) for item in erased])
+        segments = self._logs.save(connection)
+        connection.execute("COMMIT")
+        self._logs.committed()
+        if segments:
+            self._on_segments(segments)
+        return sum(len(item.positions) for item in erased)
 
     def _close_segments(self, connection: sqlite3.Connection) -> None:
         """Close the segments whose time has come; what fails is tried again after the next."""
@@ -277,6 +332,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         migrate(connection)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

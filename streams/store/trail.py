@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from streams.ledger.log import Segment
+from streams.store.erasure import recorded
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from streams.ledger.verify import EntryTuple
 
@@ -73,6 +74,10 @@ class SqliteTrail:
             "log NOT IN (SELECT id FROM logs) ORDER BY seq LIMIT 1000"
         )
         return [event_id for (event_id,) in rows]
+
+    def erasures(self) -> Mapping[str, Container[int]]:
+        """Return, by origin, the places whose erasure was recorded."""
+        return recorded(self._connection)
 
     def _log(self, origin: str) -> int:
         row = self._connection.execute("SELECT id FROM logs WHERE origin = ?", (origin,)).fetchone()

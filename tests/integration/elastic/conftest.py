@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def running_node(settings: dict[str, object] | None = None) -> Iterator[Node]:
+def running_node(**options: Any) -> Iterator[Node]:
     """Run a node in a directory that its unprivileged user can reach; pytest's it could not."""
     home = Path(tempfile.mkdtemp(prefix="vedette-elasticsearch-"))
     try:
         try:
-            made = Node(home, settings)
+            made = Node(home, **options)
             made.start()
         except NoNode as error:
             pytest.skip(str(error))

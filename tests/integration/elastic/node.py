@@ -11,6 +11,7 @@ import os
 import pwd
 import shutil
 import signal
+import ssl
 import subprocess
 import time
 import zipfile
@@ -79,20 +80,35 @@ class Node:
         An empty directory for everything of the node.
     settings
         Lines for ``elasticsearch.yml``.
+    files
+        Further files of its configuration.
     """
 
-    def __init__(self, home: Path, settings: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: dict[str, Any] | None = None,
+        *,
+        files: dict[str, bytes] | None = None,
+    ) -> None:
         self.home = home
         self.port = free_port()
         self._java = find_jdk()
         self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
         self._unpack(fetch())
+        for name, content in (files or {}).items():
+            (self._root / "config" / name).write_bytes(content)
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        secure = self._settings.get("xpack.security.http.ssl.enabled") == "true"
+        return "https" if secure else "http"
 
     def start(self, extra: dict[str, Any] | None = None) -> None:
         """Start it, with further settings, and wait until it answers."""
@@ -102,12 +118,7 @@ class Node:
             self._process = subprocess.Popen(
                 [str(self._root / "bin" / "elasticsearch")],
                 cwd=self._root,
-                env={
-                    "PATH": os.environ["PATH"],
-                    "ES_JAVA_HOME": str(self._java),
-                    "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
-                    "HOME": str(self.home),
-                },
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -124,7 +135,14 @@ class Node:
 
     def answers(self) -> bool:
         """Tell whether it answers; with security on, a refusal is an answer too."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection: http.client.HTTPConnection
+        if self._scheme == "https":
+            unverified = ssl._create_unverified_context()  # noqa: S323 - only asks whether it is up
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=5, context=unverified
+            )
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request("GET", "/_cluster/health")
             return connection.getresponse().status in (200, 401)
@@ -139,6 +157,14 @@ class Node:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(20)
             self._process = None
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "ES_JAVA_HOME": str(self._java),
+            "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+            "HOME": str(self.home),
+        }
 
     def _unpack(self, archive: Path) -> None:
         with zipfile.ZipFile(archive) as source:

@@ -571,6 +571,25 @@ def test_an_anthropic_answer_whole_and_streamed() -> None:
     assert row_of(kserve("response", named)) == row
 
 
+@pytest.mark.parametrize("member", ["system", "anthropic_version", "stop_sequences"])
+def test_a_member_of_another_api_hides_nothing(member: str) -> None:
+    call = {"function": {"name": "f", "arguments": "{}"}}
+    body = {
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "tool_calls": [call]},
+        ],
+        "logprobs": True,
+        "n": 5,
+        member: "x",
+    }
+    row = row_of(kserve("request", body))
+    assert "hi" in row.prompt
+    assert "{}" in row.prompt
+    assert (row.params["logprobs"], row.params["n"]) == ("true", "5")
+
+
 def test_a_refusal_is_text_too() -> None:
     body = {"choices": [{"message": {"content": None, "refusal": "I cannot"}}]}
     assert row_of(kserve("response", body)).completion == "I cannot"

@@ -277,3 +277,30 @@ def test_a_reason_says_nothing_of_the_record() -> None:
     with pytest.raises(PoisonRecord) as caught:
         decode(record(event_of(tensor("secret-text", [1], [1]))))
     assert "secret" not in str(caught.value)
+
+
+DUPLICATES = {
+    "beside escapes": b'{"messages":[],"model":"a\\nb","messages":[]}',
+    "a colon that is hidden in an escape": b'{"messages":[],"model":"a\\u003Ab","messages":[]}',
+    "of an object": b'{"messages":[],"x":{"a":{"b":1},"a":2}}',
+    "nested in a list of texts with colons": b'{"messages":[],"x":["a:b",{"c":":","c":":"}]}',
+    "empty": b'{"messages":[],"":1,"":1}',
+    "beside a number that no decoder takes": b'{"messages":[],"x":1' + b"0" * 5000 + b',"x":1}',
+    "in the instances of V1": b'{"instances":[[1]],"instances":[[1]]}',
+    "within an instance of V1": b'{"instances":[{"a":1,"a":2}]}',
+    "beside instances of V1": b'{"x":{"a":1,"a":2},"instances":[[1]]}',
+}
+
+
+@pytest.mark.parametrize("kind", DUPLICATES)
+def test_a_duplicate_key_is_found_wherever_it_hides(kind: str) -> None:
+    with pytest.raises(PoisonRecord) as caught:
+        decode(record(DUPLICATES[kind], {"type": REQUEST_TYPE}))
+    assert caught.value.reason == "duplicate_key"
+
+
+@pytest.mark.parametrize(
+    "text", ['a:b "c": d', "\\", "\u003a", "\n\t:", "::::", '{"a":1,"a":2}', "\ud7ff\U0001f600:"]
+)
+def test_a_text_that_looks_like_members_is_no_duplicate(text: str) -> None:
+    decode(record(json.dumps({**CHAT, "x": text, "y": text}).encode(), {"type": REQUEST_TYPE}))

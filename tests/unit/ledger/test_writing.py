@@ -25,7 +25,6 @@ from tests.unit.ledger.trails import (
     check,
     checkpoints,
     event,
-    tampering,
     write,
     writing,
 )
@@ -260,12 +259,3 @@ def test_a_full_disk_leaves_chain_and_documents_together(path):
         with pytest.raises(Transient):
             writer.submit(big).result(10)
     assert (check(path).records, check(path).faults) == (1, ())
-
-
-def test_erased_content_leaves_the_log_verifiable(path):
-    write(path, 0, 60)
-    with tampering(path) as database:
-        database.execute("UPDATE documents SET body = x'' WHERE position BETWEEN 10 AND 12")
-    (log,) = check(path).logs
-    assert log.faults == ()
-    assert log.erased == (event(10), event(11), event(12))

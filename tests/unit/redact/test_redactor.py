@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from streams.redact import Redactor
 from streams.redact.checks import iban_length, luhn
 from streams.redact.patterns import KINDS
-from tests.unit.decode.records import record, row_of
+from tests.unit.decode.records import REQUEST_TYPE, record, row_of
 
 REDACTOR = Redactor()
 DATA = Path(__file__).parents[3].parent / "shared" / "data" / "pii" / "presidio_synth.jsonl.gz"
@@ -137,6 +137,16 @@ def test_what_ingest_keeps_is_masked_and_what_it_hashes_is_not() -> None:
     dropped = row_of(record(body), redact="drop")
     assert (dropped.prompt, dropped.params["vedette.chars.prompt"]) == (None, "20")
     assert row_of(record(body), redact="drop", text_tenants=("acme",)).prompt == "I am [email]"
+
+
+def test_a_secret_at_the_edge_of_what_is_kept_is_masked_whole() -> None:
+    prompt = "x" * 290 + " " + GITHUB + " " + "y" * 1000
+    body = {"model": "m", "prompt": prompt}
+    row = row_of(record(body, {"type": REQUEST_TYPE}), max_text_bytes=300)
+    assert row.prompt == "x" * 290 + " [github_t"
+    assert row.params["vedette.truncated"] == "prompt"
+    dropped = row_of(record(body, {"type": REQUEST_TYPE}), max_text_bytes=300, redact="drop")
+    assert dropped.params["vedette.chars.prompt"] == str(len(prompt))
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="the labelled texts are not on this machine")

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from datetime import UTC, datetime
 
+import pyarrow.parquet as pq
 import pytest
 
 from config.errors import ConfigError, VedetteError
@@ -180,3 +181,44 @@ def test_a_missing_key_is_explained(database, say, tmp_path, monkeypatch):
     monkeypatch.setenv("VEDETTE_HOME", str(tmp_path / "elsewhere"))
     with pytest.raises(ConfigError, match="--key"):
         say(audit.app, "verify")
+
+
+def test_messages_tenants_and_rules_are_searched(say):
+    def found(*tokens):
+        lines = say(audit.app, "search", *tokens, "--json").splitlines()
+        return {json.loads(line)["event"]["id"] for line in lines}
+
+    assert found("--text", "ANSWERED 200") == {FULL["id"]}
+    assert found("--text", "%") == set()
+    assert found("--tenant", "t1") == {FULL["id"], alert().id}
+    assert found("--rule", "extraction.coverage") == {alert().id}
+
+
+def test_lines_and_parquet_hold_the_same_documents(say, tmp_path):
+    lines, table = tmp_path / "all.jsonl", tmp_path / "all.parquet"
+    assert "4 documents" in say(audit.app, "export", str(lines))
+    say(audit.app, "export", str(table))
+    read = pq.read_table(table)
+    assert read.column("document").to_pylist() == lines.read_text().splitlines()
+    assert read.column("client").to_pylist()[0] == "u1_alice"
+    assert read.column("time").to_pylist() == sorted(read.column("time").to_pylist())
+
+
+def test_an_export_restricts_and_leaves_nothing_half_written(say, tmp_path):
+    assert "1 documents" in say(
+        audit.app, "export", str(tmp_path / "a.jsonl"), "--client", "u1_bob"
+    )
+    with pytest.raises(ConfigError, match="parquet"):
+        say(audit.app, "export", str(tmp_path / "a.csv"))
+    assert [path.name for path in tmp_path.glob("*a.*")] == ["a.jsonl"]
+
+
+def test_content_is_erased_on_request_only(say, sealed):
+    for tokens, text in (([], "--client"), (["--client", "u1_alice"], "--yes")):
+        with pytest.raises(ConfigError, match=text):
+            say(audit.app, "erase", *tokens)
+    assert "1 documents was" in say(audit.app, "erase", "--client", "u1_alice", "--yes")
+    with pytest.raises(ConfigError, match="erased"):
+        say(audit.app, "show", FULL["id"])
+    assert FULL["id"] not in say(audit.app, "search", "--json")
+    assert json.loads(say(audit.app, "verify", "--json"))["faults"] == []

@@ -1,0 +1,1 @@
+"""What it costs to decode a record of each format."""

@@ -1,0 +1,1 @@
+"""Kibana content, made from one specification."""

@@ -1,0 +1,83 @@
+"""Every panel of every dashboard finds something in indexed samples."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from streams.elastic.document import Place, with_place
+from streams.elastic.streams import checkpoint_document
+from streams.kibana.dashboards import DASHBOARDS
+from streams.kibana.queries import panel_search
+from streams.ledger.log import Log
+from streams.ledger.merkle import leaf_hash
+from streams.ledger.note import ensure_signer
+from streams.respond.times import iso
+from streams.store.documents import alert_row, audit_rows
+from tests.unit.respond.samples import alert
+from tests.unit.store.samples import BARE, CHAT, FULL, frame
+
+pytestmark = pytest.mark.elastic
+
+NAMESPACE = "panels"
+PANELS = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
+#: Measures whose count may honestly be nought in good times.
+MAY_BE_NOUGHT = {"Withheld"}
+
+
+@pytest.fixture(scope="module")
+def indexed(ready, tmp_path_factory):
+    from streams.elastic.client import open_client
+    from tests.integration.elastic.conftest import elastic_settings
+
+    place = Place("vedette/vedette.audit.v1/0/0123456789ab", 7, b"h" * 32, b"l" * 32)
+    failed = {**FULL, "id": "x-1", "status": 500, "source_offset": 42}
+    rows = [
+        *audit_rows(frame(FULL, BARE, CHAT, failed), NAMESPACE),
+        alert_row(alert(), NAMESPACE),
+        alert_row(alert(id="d" * 32, kind="drift"), NAMESPACE),
+    ]
+    log = Log.begin(place.origin)
+    log.append([leaf_hash(b"x")])
+    signer = ensure_signer(tmp_path_factory.mktemp("keys") / "audit.key", "vedette")
+    with open_client(elastic_settings(ready)) as client:
+        for number, row in enumerate(rows):
+            dataset = "alert" if row.kind == "alert" else "audit"
+            client.create(
+                index=f"logs-vedette.{dataset}-{NAMESPACE}",
+                id=str(number),
+                document=msgspec.json.decode(with_place(row.body, place)),
+            )
+        segment = log.close_segment(signer, iso(datetime.now(UTC)))
+        stream, identity, body = checkpoint_document(segment, NAMESPACE)
+        client.create(index=stream, id=identity, document=msgspec.json.decode(body))
+        client.indices.refresh(index=f"logs-vedette.*-{NAMESPACE}")
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("dashboard", "panel"), PANELS, ids=[f"{d.key}-{p.key}" for d, p in PANELS]
+)
+def test_every_panel_finds_something(indexed, dashboard, panel):
+    index = panel.view.pattern.replace("*", NAMESPACE)
+    answer = indexed.search(index=index, **panel_search(panel))
+    buckets = [answer["aggregations"]]
+    for level in (
+        *(f"terms-{number}" for number in range(len(panel.terms))),
+        *(["time"] * panel.over_time),
+    ):
+        buckets = [inner for bucket in buckets for inner in bucket[level]["buckets"]]
+    assert buckets
+    for number, measure in enumerate(panel.measures):
+        found = [bucket[f"measure-{number}"] for bucket in buckets]
+        if measure.label not in MAY_BE_NOUGHT:
+            assert any(item["doc_count"] for item in found), measure.label
+        if "value" in found[0]:
+            values = [item["value"] for item in found]
+            plain = [
+                value.get("value", next(iter(value.get("values", {"": None}).values())))
+                for value in values
+            ]
+            assert any(value is not None for value in plain), measure.label
