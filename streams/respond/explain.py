@@ -75,13 +75,14 @@ def explain(finding: Finding) -> Explanation:
         if isinstance(value, int | float) and math.isfinite(value)
     }
     return Explanation(
-        channel=_channel(finding),
+        channel=channel_of(finding),
         comparisons=tuple(_comparisons(finding, numbers))[:MAX_COMPARISONS],
         features=_features(numbers),
     )
 
 
-def _channel(finding: Finding) -> str:
+def channel_of(finding: Finding) -> str:
+    """Return the channel that crossed, the detector's name if it says none."""
     for key in _CHANNELS:
         value = finding.evidence.get(key)
         if isinstance(value, str):

@@ -21,6 +21,7 @@ from streams.metrics.catalogue import (
 )
 from streams.respond.alerts import incident_alert, interactions_of
 from streams.respond.decisions import TELLING, news
+from streams.respond.explain import channel_of
 from streams.respond.incident import (
     MAX_SAMPLES,
     Incident,
@@ -177,7 +178,7 @@ class Incidents:
         if subject.type == "campaign":
             for key in self._groups.get(Cause(rule.id, finding.model), ()):
                 incident = self.open[key]
-                if not incident.clients.keys().isdisjoint(subject.ids):
+                if _same_campaign(incident, finding, time_us, rule):
                     return incident
             return self._new(rule, "group", finding.id, finding, time_us, severity, shadow=shadow)
         scope: Scope = "tenant" if subject.type == "tenant" else "model"
@@ -360,6 +361,18 @@ class Incidents:
     def _show(self) -> None:
         INCIDENTS.set(len(self.open))
         INCIDENT_CLIENTS.set(self._members)
+
+
+def _same_campaign(incident: Incident, finding: Finding, time_us: int, rule: Rule) -> bool:
+    """Tell whether a campaign that a detector found is one that is open.
+
+    Detectors see the clients of their own partition: the parts of one campaign share the channel
+    and the time, not the clients.
+    """
+    if not incident.clients.keys().isdisjoint(finding.subject.ids):
+        return True
+    lately = time_us - incident.last_us <= rule.campaign.within_s * 1e6
+    return lately and channel_of(incident.strongest) == channel_of(finding)
 
 
 def _sample(incident: Incident, interactions: Iterable[str]) -> None:
