@@ -1,4 +1,4 @@
-"""What an answer says of itself: label, confidence, margin and entropy in fixed point."""
+"""What an answer says of itself: label, confidence, margin, entropy, log odds in fixed point."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ _SUM_TOLERANCE = 1e-2
 #: Resolution of sums over classes, and the largest term (only logits are larger).
 _SUM_UNIT = 2.0**32
 _LARGEST = 2.0**10
+#: Probabilities below this are rounding.
+_LEAST = 1e-9
 
 
 class Answers(NamedTuple):
@@ -25,6 +27,7 @@ class Answers(NamedTuple):
     confidence: NDArray[np.int32]
     margin: NDArray[np.int32]
     entropy: NDArray[np.int32]
+    log_odds: NDArray[np.int32]
 
 
 def answers_of(scores: NDArray[np.float32], label: NDArray[np.int32]) -> Answers:
@@ -48,7 +51,8 @@ def answers_of(scores: NDArray[np.float32], label: NDArray[np.int32]) -> Answers
     rows = len(values)
     if not rows or values.shape[1] < 2:
         unknown = np.full(rows, -1, np.int32)
-        return Answers(np.asarray(label, np.int32), unknown, unknown.copy(), unknown.copy())
+        copies = (unknown.copy() for _ in range(4))
+        return Answers(np.asarray(label, np.int32), *copies)
     share = _probabilities(values)
     top = np.partition(share, -2, axis=1)[:, -2:]
     logs = np.log(np.maximum(share, 1e-30))
@@ -57,6 +61,7 @@ def answers_of(scores: NDArray[np.float32], label: NDArray[np.int32]) -> Answers
         to_fixed(top[:, 1]),
         to_fixed(top[:, 1] - top[:, 0]),
         to_fixed(np.maximum(-_row_sums(share * logs), 0.0)),
+        to_fixed(np.log(np.maximum(top[:, 1], _LEAST) / np.maximum(top[:, 0], _LEAST))),
     )
 
 

@@ -51,6 +51,8 @@ class Crossing:
     since_us: int
     events: int
     evidence: Evidence
+    #: Members of a campaign; empty if ``subject`` is all there is.
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Piece:
         int64 (n,): how many interactions of the row's client had been seen, itself included.
     near_log_e, far_log_e
         int32 (n,): evidence of single rows, written by the query detector for those after it.
+    repeated
+        bool (n,): the client has sent this very payload before, by the query detector.
     """
 
     batch: Batch
@@ -111,6 +115,7 @@ class Piece:
     events: NDArray[np.int64]
     near_log_e: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     far_log_e: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    repeated: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def client(self, row: int) -> str:
         """Return the client id of a row."""

@@ -48,6 +48,8 @@ class Batch:
     confidence, margin, entropy
         int32 (n,), fixed point: highest probability, top-1 minus top-2 probability, and
         entropy of the answer in nats; -1 if the answer has no scores.
+    log_odds
+        int32 (n,), fixed point: logarithm of top-1 over top-2 probability; -1 if unknown.
     status
         int16 (n,): HTTP-like status, 0 if unknown.
     input_tokens, output_tokens
@@ -60,6 +62,8 @@ class Batch:
         uint8 (n, s): what the input looks like, coarsely.
     embedding
         int8 (n, e): the model's view of the input, coarsely.
+    grain
+        int32 (n,): how noisy the input is, 0 where that has no meaning.
     interaction_id
         Gives the id of the interaction in row i.
     """
@@ -74,6 +78,7 @@ class Batch:
     confidence: NDArray[np.int32]
     margin: NDArray[np.int32]
     entropy: NDArray[np.int32]
+    log_odds: NDArray[np.int32]
     status: NDArray[np.int16]
     input_tokens: NDArray[np.int32]
     output_tokens: NDArray[np.int32]
@@ -81,6 +86,7 @@ class Batch:
     scanned: NDArray[np.bool_]
     sketch: NDArray[np.uint8]
     embedding: NDArray[np.int8]
+    grain: NDArray[np.int32]
     interaction_id: Callable[[int], str]
     tenants: tuple[str | None, ...] = ()
 

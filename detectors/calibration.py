@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import TAIL_LEVELS, tail_thresholds
+from detectors.evidence import TAIL_LEVELS, standardise, tail_thresholds
 from detectors.profile import Profile
+from detectors.query.adjudicator import no_trees
 from detectors.query.anchors import Anchors
+from detectors.query.shape import fit_shape, shape_scores
 from detectors.rehearsal import rehearse
 from detectors.traffic.levels import fit_cohort
 
@@ -25,6 +27,8 @@ ANCHOR_SHARE = 0.4
 MAX_ANCHORS = 128
 #: Samples of a class whose pairs are measured.
 MAX_PAIRED = 1500
+#: A class with fewer held-out samples borrows centre and spread of all.
+_FEW = 15
 #: Two queries closer than this share of all pairs are about the same thing.
 NEIGHBOURHOOD_SHARE = 0.05
 
@@ -34,7 +38,8 @@ class Calibration:
     """Benign samples of one model, as `detectors.batch.Batch` holds them.
 
     ``time_us``, ``client`` and the token columns are given if the samples are a recording of
-    real traffic: burst levels are fitted to them.
+    real traffic: burst levels are fitted to them. ``grid`` is that of the sketches, None if inputs
+    are no images.
     """
 
     sketch: NDArray[np.uint8]
@@ -42,18 +47,28 @@ class Calibration:
     label: NDArray[np.int32]
     confidence: NDArray[np.int32]
     margin: NDArray[np.int32]
+    grain: NDArray[np.int32]
     time_us: NDArray[np.int64] | None = None
     client: NDArray[np.int32] | None = None
     input_tokens: NDArray[np.int32] | None = None
     output_tokens: NDArray[np.int32] | None = None
     status: NDArray[np.int16] | None = None
+    grid: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
 
 
-def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
+def fit_profile(
+    calibration: Calibration, seed: int = 0, varied: Calibration | None = None
+) -> Profile:
     """Build the profile of a model from benign samples.
+
+    Parameters
+    ----------
+    varied
+        Harmless variations of the samples, row for row: shifted, turned, brighter. What is seen
+        of them is benign too.
 
     Raises
     ------
@@ -77,16 +92,32 @@ def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
     held_out = [rows[~np.isin(rows, used)] for rows in members]
     starts = np.cumsum([0, *(len(rows) for rows in anchored)]).astype(np.int64)
     anchors = Anchors(calibration.embedding[np.concatenate(anchored)], starts)
-    traffic = fit_cohort(calibration)
+    looks = _Looks(calibration, varied, classes)
+    shape = fit_shape(calibration.sketch[used], looks.sketch(held_out[0]))
+    shape_scale, shape_thresholds = looks.pooled(held_out, shape_scores(shape, looks.both_sketches))
+    far_scale, far_thresholds = looks.pooled(held_out, looks.distances(anchors))
+    grain_scale, grain_thresholds = looks.pooled(held_out, looks.both_grains)
+    traffic, trees = fit_cohort(calibration), no_trees()
     profile = Profile(
         classes=classes,
         anchors=calibration.embedding[np.concatenate(anchored)],
         anchor_starts=starts,
         near_thresholds=np.stack([_near(calibration, rows) for rows in members]),
-        far_thresholds=np.stack(
-            [_far(calibration, anchors, g, rows) for g, rows in enumerate(held_out)]
-        ),
+        far_scale=far_scale,
+        far_thresholds=far_thresholds,
+        odd_offset=np.zeros(2, np.int64),
         margin_thresholds=np.stack([_margin(calibration, rows) for rows in members]),
+        shape_matrix=shape.matrix,
+        shape_offset=shape.offset,
+        shape_scale=shape_scale,
+        shape_thresholds=shape_thresholds,
+        grain_scale=grain_scale,
+        grain_thresholds=grain_thresholds,
+        tree_feature=trees.feature,
+        tree_bound=trees.bound,
+        tree_leaf=trees.leaf,
+        tree_base=trees.base,
+        sketch_grid=np.zeros(4, np.int64) if calibration.grid is None else calibration.grid,
         neighbourhood_d2=_neighbourhood(calibration, shuffled),
         burst_mean=traffic.mean,
         burst_spread=traffic.spread,
@@ -96,6 +127,55 @@ def fit_profile(calibration: Calibration, seed: int = 0) -> Profile:
     rehearsed = rehearse(profile, calibration, held_out[0], seed)
     summary = _summary(calibration, classes, anchors, held_out) | {"false_alarms": rehearsed}
     return replace(profile, summary=summary)
+
+
+class _Looks:
+    """Scores of samples and of their variations, by group."""
+
+    def __init__(
+        self, calibration: Calibration, varied: Calibration | None, classes: NDArray[np.int32]
+    ) -> None:
+        self._rows = len(calibration)
+        both = [calibration] if varied is None else [calibration, varied]
+        self.both_sketches = np.concatenate([part.sketch for part in both])
+        self.both_grains = np.concatenate([part.grain for part in both]).astype(np.int64)
+        self._embedding = np.concatenate([part.embedding for part in both])
+        label = np.concatenate([part.label for part in both])
+        index = np.searchsorted(classes, label)
+        known = np.isin(label, classes)
+        self._group = np.where(known, index + 1, 0)
+        self._groups = len(classes) + 1
+
+    def both(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Return rows and those of their variations."""
+        return rows if len(self.both_grains) == self._rows else np.r_[rows, rows + self._rows]
+
+    def sketch(self, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
+        """Return the sketches of rows and of their variations."""
+        return self.both_sketches[self.both(rows)]
+
+    def distances(self, anchors: Anchors) -> NDArray[np.int64]:
+        """Return the distances to the anchors of the answered class."""
+        return anchors.distance(self._embedding, self._group)
+
+    def pooled(
+        self, held_out: list[NDArray[np.intp]], score: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return scales and thresholds as `detectors.evidence.PooledTail` wants them."""
+        rows = self.both(held_out[0])
+        group, given = self._group[rows], score[rows]
+        scale = np.empty((2, self._groups), np.int64)
+        for index in range(self._groups):
+            mine = given[group == index]
+            scale[:, index] = _centre_and_spread(mine if len(mine) >= _FEW else given)
+        standard = standardise(given, scale[0, group], scale[1, group])
+        return scale, tail_thresholds(-standard)
+
+
+def _centre_and_spread(score: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the median, and how far above it a sixth of the scores lies."""
+    centre, high = np.quantile(score, [0.5, 0.84]).tolist()
+    return round(centre), max(1, round(high - centre))
 
 
 def _classes(label: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -125,13 +205,6 @@ def _pairs(sketch: NDArray[np.uint8]) -> NDArray[np.int64]:
     d2 = norm[:, None] + norm[None, :] - 2 * wide @ wide.T
     pairs: NDArray[np.int64] = np.rint(d2[np.triu_indices(len(wide), 1)]).astype(np.int64)
     return pairs
-
-
-def _far(
-    calibration: Calibration, anchors: Anchors, group: int, rows: NDArray[np.intp]
-) -> NDArray[np.int64]:
-    distance = anchors.distance(calibration.embedding[rows], np.full(len(rows), group, np.intp))
-    return tail_thresholds(-distance)
 
 
 def _margin(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:

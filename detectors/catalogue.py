@@ -9,6 +9,17 @@ from __future__ import annotations
 from detectors.query.pincer import Pincer
 from detectors.traffic.burst import Burst
 from detectors.drift.confidence import ConfidenceDrift
+from detectors.drift.inputs import InputDrift
+from detectors.membership.probing import MembershipProbing
+from detectors.campaign.accounts import Campaign
 from detectors.windows.half_space import HalfSpaceWindows
 
-__all__ = ["Burst", "ConfidenceDrift", "HalfSpaceWindows", "Pincer"]
+__all__ = [
+    "Burst",
+    "Campaign",
+    "ConfidenceDrift",
+    "HalfSpaceWindows",
+    "InputDrift",
+    "MembershipProbing",
+    "Pincer",
+]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,12 @@ TAIL_LEVELS: NDArray[np.float64] = 10.0 ** (np.arange(-96, 1) / 16.0)
 ESCALATIONS = (1, 4, 16)
 CAP = 64
 
+#: Units of standard scores, their bound, and those of bets and their logarithms.
+_STANDARD, _MAX_STANDARD = 1024, 1 << 30
+_BET_UNIT = 1 << 20
+_LOG_STEPS = 256
+_HEDGE_STEPS = 64
+_HEDGES = range(-2 * _HEDGE_STEPS, 10 * _HEDGE_STEPS)
 _NEVER = np.iinfo(np.int64).min // 4
 #: Keeps the running minima of one client's rows from reaching into the next client's.
 _SEGMENT_GAP = 1 << 42
@@ -103,6 +110,82 @@ def log_e_table(entries: int = 1) -> NDArray[np.int64]:
             inside = 1.0 if level >= 1.0 else -math.expm1(count * math.log1p(-level))
             table[count, rank] = log_e(inside)
     return table
+
+
+@cache
+def _hedges(share: float) -> NDArray[np.int64]:
+    values = (math.log1p(share * math.expm1(step / _HEDGE_STEPS)) for step in _HEDGES)
+    return np.array([round(value * FIXED_POINT_ONE) for value in values], np.int64)
+
+
+def hedged(log_e: NDArray[np.integer], share: float) -> NDArray[np.int64]:
+    """Return the log e-values of bets that stake only a share on each query.
+
+    Against clients that mix hostile queries into benign ones, where full stakes would be lost
+    again on the benign ones.
+    """
+    index = log_e.astype(np.int64) // (FIXED_POINT_ONE // _HEDGE_STEPS) - _HEDGES.start
+    found: NDArray[np.int64] = _hedges(share)[np.clip(index, 0, len(_HEDGES) - 1)]
+    return found
+
+
+class PooledTail:
+    """Rank of a score among those of all groups, each brought to the same centre and spread.
+
+    Where groups are small, their own ranks could never be extreme; together they can.
+
+    Parameters
+    ----------
+    scale
+        int64 (2, groups): centre and spread of each group's scores.
+    thresholds
+        int64 (levels,), of standard scores, from `tail_thresholds`.
+    """
+
+    def __init__(self, scale: NDArray[np.int64], thresholds: NDArray[np.int64]) -> None:
+        self._centre, self._spread = scale
+        self._table = TailTable(thresholds[None])
+
+    def rank(self, score: NDArray[np.integer], group: NDArray[np.integer]) -> NDArray[np.intp]:
+        """Return the index in `TAIL_LEVELS` of the score's p-value; high scores are strange."""
+        standard = standardise(score, self._centre[group], self._spread[group])
+        return self._table.rank(-standard, np.zeros(len(score), np.intp))
+
+
+def standardise(
+    score: NDArray[np.integer], centre: NDArray[np.int64], spread: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Bring scores to a common centre and spread, in integers."""
+    standard: NDArray[np.int64] = (score.astype(np.int64) - centre) * _STANDARD // spread
+    bounded: NDArray[np.int64] = np.clip(standard, -_MAX_STANDARD, _MAX_STANDARD)
+    return bounded
+
+
+class MeanBet:
+    """Mean of several bets on one event: valid however they depend on each other."""
+
+    def __init__(self) -> None:
+        bets = [math.exp(log_e(level) / FIXED_POINT_ONE) for level in [*TAIL_LEVELS.tolist(), 1.0]]
+        self._bets = np.array([round(bet * _BET_UNIT) for bet in bets], np.int64)
+        steps = np.arange(math.log(BET) * _LOG_STEPS, 9.0 * _LOG_STEPS)
+        self._bounds = np.exp(steps / _LOG_STEPS) * _BET_UNIT
+        self._steps = np.floor(self._bounds).astype(np.int64)
+        self._logs = np.rint(np.r_[steps[0], steps] / _LOG_STEPS * FIXED_POINT_ONE).astype(np.int64)
+
+    def log_e(self, *ranks: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return the fixed-point logarithm of the mean, rounded down to 1/256."""
+        total = sum(self._bets[rank] for rank in ranks)
+        return self._log_of(np.asarray(total) // len(ranks))
+
+    def of_two(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the logarithm of the mean of two bets given by their logarithms."""
+        places = [np.searchsorted(self._logs[1:], log, side="left") for log in (one, other)]
+        bets = [self._steps[np.minimum(place, len(self._steps) - 1)] for place in places]
+        return self._log_of((bets[0] + bets[1]) // 2)
+
+    def _log_of(self, mean: NDArray[np.int64]) -> NDArray[np.int64]:
+        found: NDArray[np.int64] = self._logs[np.searchsorted(self._bounds, mean, side="right")]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,7 @@ def _batch(calibration: Calibration, rows: NDArray[np.intp], clients: int) -> Ba
         confidence=calibration.confidence[rows],
         margin=calibration.margin[rows],
         entropy=unknown,
+        log_odds=unknown,
         status=np.zeros(count, np.int16),
         input_tokens=unknown,
         output_tokens=unknown,
@@ -106,5 +107,6 @@ def _batch(calibration: Calibration, rows: NDArray[np.intp], clients: int) -> Ba
         scanned=np.ones(count, np.bool_),
         sketch=calibration.sketch[rows],
         embedding=calibration.embedding[rows],
+        grain=calibration.grain[rows],
         interaction_id=str,
     )

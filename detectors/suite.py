@@ -151,7 +151,7 @@ class Suite:
         events = np.empty(len(batch), np.int64)
         events[segments.order] = self._slots.events[segments.slot] + segments.rank + 1
         self._slots.events[segments.slots] += segments.counts
-        return Piece(batch, slot, segments, events, near, far)
+        return Piece(batch, slot, segments, events, near, far, np.zeros(len(batch), np.bool_))
 
     def _observe_piece(self, piece: Piece) -> list[Finding]:
         found: list[tuple[int, int, int, Entry, Crossing]] = []
@@ -188,7 +188,7 @@ class Suite:
             kind=crossing.kind,
             detector=entry.name,
             version=entry.version,
-            subject=Subject(type=crossing.subject_type, ids=(crossing.subject,)),
+            subject=Subject(type=crossing.subject_type, ids=crossing.ids or (crossing.subject,)),
             trigger=crossing.trigger,
             events=crossing.events,
             since=_iso(crossing.since_us),

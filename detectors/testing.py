@@ -76,6 +76,7 @@ class World:
             label=label,
             confidence=np.maximum(margin, FIXED_POINT_ONE // 2),
             margin=margin,
+            grain=np.zeros(rows, np.int32),
         )
 
     def batch(
@@ -102,6 +103,7 @@ class World:
             confidence=np.maximum(margin, FIXED_POINT_ONE // 2),
             margin=margin,
             entropy=FIXED_POINT_ONE - np.minimum(margin, FIXED_POINT_ONE),
+            log_odds=margin,
             status=np.full(rows, 200, np.int16),
             input_tokens=unknown,
             output_tokens=unknown.copy(),
@@ -109,6 +111,7 @@ class World:
             scanned=np.ones(rows, np.bool_),
             sketch=sketch,
             embedding=self.embed(sketch),
+            grain=np.zeros(rows, np.int32),
             interaction_id=lambda row: f"i-{row}",
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from math import prod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.exact import ExactLinear, round_layer
+from models.grain import grain_of
 from models.inputs import InputError, InputRange, check_numeric
 from models.layout import Layout, layout_of, pool, pool_index, sketch_of
 from models.student import Student, train_student
@@ -34,6 +35,14 @@ _RANGE_QUANTILE = 0.9995
 _FIT_ROWS = 20_000
 _LAYERS = ("front", "back")
 _PARTS = ("weight", "bias", "scale")
+
+
+class Features(NamedTuple):
+    """What an encoder sees of inputs: sketch, embedding and grain, a row an input."""
+
+    sketch: NDArray[np.uint8]
+    embedding: NDArray[np.int8]
+    grain: NDArray[np.int32]
 
 
 class Encoder:
@@ -66,6 +75,8 @@ class Encoder:
         back.check()
         self.shape = shape
         self.facts = facts or {}
+        #: The net it was made from, known only right after `fit`.
+        self.student: Student | None = None
         self._inputs, self._layout = inputs, layout
         self._front, self._back = front, back
         self._pool = pool_index(layout)
@@ -83,6 +94,11 @@ class Encoder:
     def floating(self) -> bool:
         """Whether inputs are real numbers."""
         return self._inputs.floating
+
+    @property
+    def layout(self) -> Layout:
+        """What neighbours what in a reduced input."""
+        return self._pool[1] if self._pool else self._layout
 
     @property
     def sketch_size(self) -> int:
@@ -125,7 +141,9 @@ class Encoder:
         student = train_student(values, scores, seed=seed, progress=progress or _silent)
         front, back = _round(student, values, pooling[1] if pooling else layout, seed)
         facts = {"agreement": round(student.agreement, 4), "seed": seed, "rows": len(x)}
-        return cls(x.shape[1:], inputs, layout, front, back, facts)
+        encoder = cls(x.shape[1:], inputs, layout, front, back, facts)
+        encoder.student = student
+        return encoder
 
     def encode(self, x: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
         """Return sketches uint8 (n, s) and embeddings int8 (n, e) of inputs (n, ...).
@@ -135,20 +153,35 @@ class Encoder:
         InputError
             If inputs are not finite numbers or of another size.
         """
+        return self.features(x)[:2]
+
+    def features(self, x: NDArray[Any]) -> Features:
+        """Return all that is seen of inputs (n, ...).
+
+        Raises
+        ------
+        InputError
+            If inputs are not finite numbers or of another size.
+        """
         flat = x.reshape(len(x), -1) if len(x) else x.reshape(0, self.elements)
         if flat.shape[1] != self.elements:
             raise InputError(f"inputs have {flat.shape[1]} numbers, not {self.elements}")
-        sketch = np.empty((len(flat), self.sketch_size), np.uint8)
-        embedding = np.empty((len(flat), self.embedding_size), np.int8)
-        for start in range(0, len(flat), CHUNK_ROWS):
-            rows = slice(start, start + CHUNK_ROWS)
-            sketch[rows], embedding[rows] = self._encode_chunk(flat[rows])
-        return sketch, embedding
+        chunks = [
+            self.see(self.reduce(flat[start : start + CHUNK_ROWS]))
+            for start in range(0, max(1, len(flat)), CHUNK_ROWS)
+        ]
+        if len(chunks) == 1:
+            return chunks[0]
+        return Features(*(np.concatenate(parts) for parts in zip(*chunks, strict=True)))
 
-    def _encode_chunk(self, x: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.int8]]:
-        values = self._inputs.quantise(x)
-        if self._pool:
-            values = pool(values, self._pool[0])
+    def reduce(self, x: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return inputs (n, ...) as bytes, averaged if they are large."""
+        values = self._inputs.quantise(x.reshape(len(x), self.elements))
+        return pool(values, self._pool[0]) if self._pool else values
+
+    def see(self, values: NDArray[np.uint8]) -> Features:
+        """Return what is seen of reduced inputs (n, elements)."""
+        grain = grain_of(values, self.layout)
         if not values.flags.writeable:  # torch warns of views on Arrow memory
             values = values.copy()
         with torch.inference_mode():
@@ -156,7 +189,7 @@ class Encoder:
             seen = self._front(given, 0, 255)
             embedding = self._back(seen[:, : self._hidden], -127, 127)
             sketch = seen[:, self._hidden :].to(torch.uint8)
-            return sketch.cpu().numpy(), embedding.to(torch.int8).cpu().numpy()
+            return Features(sketch.cpu().numpy(), embedding.to(torch.int8).cpu().numpy(), grain)
 
     def to(self, device: torch.device) -> Self:
         """Compute on ``device`` from now on."""

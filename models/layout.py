@@ -83,6 +83,17 @@ def sketch_of(layout: Layout, seed: int) -> tuple[NDArray[np.float32], NDArray[n
     return weights, np.abs(weights).sum(axis=0)
 
 
+def sketch_grid(layout: Layout) -> NDArray[np.int64]:
+    """Return rows, columns and channels of a sketch, and whether channels come first."""
+    if not layout.is_image:
+        return np.zeros(4, np.int64)
+    blocks = _GREY_BLOCKS if layout.channels == 1 else _COLOUR_BLOCKS
+    sizes = [layout.height, layout.width]
+    if layout.elements > MAX_SKETCH:
+        sizes = [int(_split(size, blocks).max()) + 1 for size in sizes]
+    return np.array([*sizes, layout.channels, layout.channels_first], np.int64)
+
+
 def block_index(layout: Layout, blocks: int) -> NDArray[np.intp]:
     """Return which block each element of an image belongs to, at most ``blocks`` a side."""
     rows, columns = _split(layout.height, blocks), _split(layout.width, blocks)

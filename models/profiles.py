@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from detectors.membership.members import Members
 from detectors.profile import Profile
 from models.device import resolve_device
 from models.encoder import Encoder
@@ -32,7 +33,7 @@ from models.signing import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT = "vedette.profile.v1"
+FORMAT = "vedette.profile.v2"
 ENCODER, TABLES, MEMBERS, DESCRIPTION = (
     "encoder.safetensors",
     "tables.safetensors",
@@ -169,6 +170,8 @@ def _load(path: Path, device: str) -> LoadedProfile:
         if description["format"] != FORMAT:
             raise ModelFileError(f"{path} has format {description['format']}, not {FORMAT}")
         profile = Profile.from_arrays(load_file(path / TABLES), description["profile"])
+        if (path / MEMBERS).exists():
+            profile = replace(profile, members=Members.from_arrays(load_file(path / MEMBERS)))
         encoder = None
         if description["encoder"] is not None:
             encoder = Encoder.load(path / ENCODER).to(resolve_device(device))

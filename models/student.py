@@ -28,13 +28,22 @@ MAX_EPOCHS = 60
 
 
 class Student(NamedTuple):
-    """Weights of the two layers that make the embedding, for inputs that are bytes."""
+    """Weights of a net for inputs that are bytes; its first two layers make the embedding."""
 
     hidden_weight: NDArray[np.float64]
     hidden_bias: NDArray[np.float64]
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
+    head_weight: NDArray[np.float64]
+    head_bias: NDArray[np.float64]
     agreement: float
+
+    def logits(self, x: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Answer reduced inputs (n, elements) in the served model's stead."""
+        hidden = np.maximum(x @ self.hidden_weight + self.hidden_bias, 0.0)
+        embedded = np.maximum(hidden @ self.weight + self.bias, 0.0)
+        answers: NDArray[np.float64] = embedded @ self.head_weight + self.head_bias
+        return answers
 
 
 def train_student(
@@ -66,6 +75,8 @@ def train_student(
         shifted.numpy(),
         second.numpy(),
         layers[1].bias.detach().double().numpy(),
+        layers[2].weight.detach().double().T.numpy(),
+        layers[2].bias.detach().double().numpy(),
         float(same.float().mean()),
     )
 

@@ -14,11 +14,15 @@ from config.errors import ConfigError
 from detectors.answers import answers_of
 from detectors.calibration import MIN_CLASS_SAMPLES, Calibration, fit_profile
 from detectors.evidence import tail_thresholds
+from detectors.membership.members import fit_members
 from detectors.profile import Profile
+from detectors.query.adjudicator import no_trees
 from detectors.traffic.levels import fit_cohort
 from models.encoder import Encoder
+from models.layout import sketch_grid
 from models.profiles import MEMBERS, save_profile, workspace, write_profile
 from models.signing import ensure_keys, key_id
+from streams.calibration_drills import drilled, harmless_variations
 from streams.calibration_report import write_report
 from streams.reference import Reference, read_arrays
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 TRAINING_SHARE = 0.5
 MAX_TRAINING_ROWS = 20_000
 DAY_S = 86_400
+#: Fewer members say nothing about chance.
+MIN_MEMBERS = 20
 MIN_ROWS = round(2 * MIN_CLASS_SAMPLES / (1 - TRAINING_SHARE))
 
 
@@ -68,7 +74,7 @@ def calibrate(
     private, public = ensure_keys(options.keys)
     files = workspace(out)
     try:
-        members = _write_members(files, encoder, options.members)
+        members = _write_members(files, encoder, reference, options)
         facts = _facts(reference, encoder, options)
         facts |= {"members": members, "key_id": key_id(public)}
         write_profile(files, model, encoder, profile, facts)
@@ -101,7 +107,12 @@ def _fit(
         progress=lambda share: progress("encoder", share),
     )
     progress("profile", 0.0)
-    profile = fit_profile(_samples(encoder, reference, kept), options.seed)
+    samples = _samples(encoder, reference, kept)
+    profile = fit_profile(
+        samples, options.seed, harmless_variations(encoder, reference.x[kept], options.seed)
+    )
+    progress("profile", 0.3)
+    profile = drilled(encoder, profile, reference.x[kept], options.seed)
     if reference.traffic is not None:
         levels = fit_cohort(_traffic_only(reference))
         profile = replace(profile, burst_mean=levels.mean, burst_spread=levels.spread)
@@ -116,10 +127,12 @@ def _samples(encoder: Encoder, reference: Reference, rows: NDArray[np.intp]) -> 
     if reference.label is not None:
         label = reference.label[rows]
     answers = answers_of(reference.scores[rows], label)
-    sketch, embedding = encoder.encode(reference.x[rows])
+    seen = encoder.features(reference.x[rows])
     return Calibration(
-        sketch=sketch,
-        embedding=embedding,
+        sketch=seen.sketch,
+        embedding=seen.embedding,
+        grain=seen.grain,
+        grid=sketch_grid(encoder.layout),
         label=answers.label,
         confidence=answers.confidence,
         margin=answers.margin,
@@ -134,6 +147,7 @@ def _traffic_only(reference: Reference) -> Calibration:
     return Calibration(
         sketch=np.zeros((rows, 0), np.uint8),
         embedding=np.zeros((rows, 0), np.int8),
+        grain=np.zeros(rows, np.int32),
         label=traffic.label,
         confidence=traffic.confidence,
         margin=traffic.margin,
@@ -148,14 +162,25 @@ def _traffic_only(reference: Reference) -> Calibration:
 def _traffic_profile(traffic: Calibration) -> Profile:
     """Return a profile without anchors: nothing is known of inputs, only of who calls when."""
     unknown = tail_thresholds(np.zeros(0, np.int64))[None]
+    no_scale = np.ones((2, 1), np.int64)
     levels = fit_cohort(traffic)
     return Profile(
         classes=np.zeros(0, np.int32),
         anchors=np.zeros((0, 0), np.int8),
         anchor_starts=np.zeros(2, np.int64),
         near_thresholds=unknown,
-        far_thresholds=unknown,
+        far_scale=no_scale,
+        far_thresholds=unknown[0],
+        odd_offset=np.zeros(2, np.int64),
         margin_thresholds=tail_thresholds(traffic.margin[traffic.margin >= 0])[None],
+        shape_matrix=np.zeros((0, 0), np.int64),
+        shape_offset=np.zeros(0, np.int64),
+        shape_scale=no_scale,
+        shape_thresholds=unknown[0],
+        grain_scale=no_scale,
+        grain_thresholds=unknown[0],
+        **{f"tree_{name}": part for name, part in no_trees()._asdict().items()},
+        sketch_grid=np.zeros(4, np.int64),
         neighbourhood_d2=0,
         burst_mean=levels.mean,
         burst_spread=levels.spread,
@@ -164,18 +189,27 @@ def _traffic_profile(traffic: Calibration) -> Profile:
     )
 
 
-def _write_members(files: Path, encoder: Encoder | None, path: Path | None) -> int:
+def _write_members(
+    files: Path, encoder: Encoder | None, reference: Reference, options: CalibrationOptions
+) -> int:
     """Keep what members of the training set look like, never the members themselves."""
+    path = options.members
     if path is None:
         return 0
-    if encoder is None:
+    if encoder is None or reference.x is None:
         raise ConfigError("--members needs a reference with inputs and scores")
     x = read_arrays(path, "x")["x"]
     try:
-        sketch, embedding = encoder.encode(x)
+        seen = encoder.features(x)
     except ValueError as error:
         raise ConfigError(f"{path} does not fit the reference: {error}") from None
-    save_file({"sketch": sketch, "embedding": embedding}, files / MEMBERS)
+    if len(x) < MIN_MEMBERS:
+        raise ConfigError(f"{path} holds {len(x)} members; give at least {MIN_MEMBERS}")
+    benign = encoder.features(reference.x[:MAX_TRAINING_ROWS])
+    members = fit_members(
+        seen.sketch, seen.embedding, (benign.sketch, benign.embedding), options.seed
+    )
+    save_file(members.to_arrays(), files / MEMBERS)
     return len(x)
 
 

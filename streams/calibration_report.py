@@ -93,7 +93,7 @@ def _draw(path: Path, profile: Profile) -> None:
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     panels: list[tuple[str, NDArray[np.float64]]] = [
         ("squared distance of same-answer pairs", profile.near_thresholds.astype(float)),
-        ("distance to the anchors", -profile.far_thresholds / FIXED_POINT_ONE),
+        ("distance to the anchors, standardised", -profile.far_thresholds[None] / 1024),
         ("margin of the answer", profile.margin_thresholds / FIXED_POINT_ONE),
     ]
     levels = np.asarray(TAIL_LEVELS, np.float64)

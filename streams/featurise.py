@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from detectors.answers import answers_of
+from detectors.answers import Answers, answers_of
 from detectors.batch import Batch
+from models.encoder import Features
 from streams.columns import (
     codes,
     integers,
@@ -47,9 +48,9 @@ def to_batch(
     rows = batch.num_rows
     client, clients = codes(batch.column("client"))
     label = integers(batch.column("label"), np.int32, -1)
-    label, confidence, margin, entropy = _answers(batch, label)
+    answers = _answers(batch, label)
     ids = batch.column("id")
-    scanned, sketch, embedding = _features(batch, encoder)
+    scanned, features = _features(batch, encoder)
     return Batch(
         model=str(batch.column("model")[0]),
         first_row=first_row,
@@ -57,17 +58,19 @@ def to_batch(
         time_us=times_us(batch.column("time")),
         watermark_us=watermark,
         client=client,
-        label=label,
-        confidence=confidence,
-        margin=margin,
-        entropy=entropy,
+        label=answers.label,
+        confidence=answers.confidence,
+        margin=answers.margin,
+        entropy=answers.entropy,
+        log_odds=answers.log_odds,
         status=integers(batch.column("status"), np.int16, 0),
         input_tokens=integers(batch.column("input_tokens"), np.int32, -1),
         output_tokens=integers(batch.column("output_tokens"), np.int32, -1),
         payload_hash=payload_hashes(batch.column("input_hash")),
         scanned=scanned if rows else np.zeros(0, np.bool_),
-        sketch=sketch,
-        embedding=embedding,
+        sketch=features.sketch,
+        embedding=features.embedding,
+        grain=features.grain,
         interaction_id=lambda row: str(ids[row]),
         tenants=_tenants(batch, client),
     )
@@ -84,38 +87,38 @@ def _tenants(batch: pa.RecordBatch, client: NDArray[np.int32]) -> tuple[str | No
     return tuple(names[code] if code >= 0 else None for code in found)
 
 
-def _answers(
-    batch: pa.RecordBatch, label: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    label = label.copy()
-    confidence, margin, entropy = (np.full(len(label), -1, np.int32) for _ in range(3))
+def _answers(batch: pa.RecordBatch, label: NDArray[np.int32]) -> Answers:
+    rows = len(label)
+    known = Answers(label.copy(), *(np.full(rows, -1, np.int32) for _ in range(4)))
     column = batch.column("scores")
     for classes in np.unique(list_lengths(column)):
         if classes < 2:  # a single score ranks nothing
             continue
-        rows, scores = score_rows(column, int(classes))
+        at, scores = score_rows(column, int(classes))
         finite = np.isfinite(scores).all(axis=1)
-        rows, scores = rows[finite], scores[finite]
-        answers = answers_of(scores, label[rows])
-        label[rows], confidence[rows] = answers.label, answers.confidence
-        margin[rows], entropy[rows] = answers.margin, answers.entropy
-    return label, confidence, margin, entropy
+        at, scores = at[finite], scores[finite]
+        for column_of, values in zip(known, answers_of(scores, label[at]), strict=True):
+            column_of[at] = values
+    return known
 
 
-def _features(
-    batch: pa.RecordBatch, encoder: Encoder | None
-) -> tuple[NDArray[np.bool_], NDArray[np.uint8], NDArray[np.int8]]:
+def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[np.bool_], Features]:
     rows = batch.num_rows
     scanned = np.zeros(rows, np.bool_)
+    sizes = (encoder.sketch_size, encoder.embedding_size) if encoder else (0, 0)
+    seen = Features(
+        np.zeros((rows, sizes[0]), np.uint8),
+        np.zeros((rows, sizes[1]), np.int8),
+        np.zeros(rows, np.int32),
+    )
     if encoder is None:
-        return scanned, np.zeros((rows, 0), np.uint8), np.zeros((rows, 0), np.int8)
-    sketch = np.zeros((rows, encoder.sketch_size), np.uint8)
-    embedding = np.zeros((rows, encoder.embedding_size), np.int8)
+        return scanned, seen
     for at, values in tensor_rows(batch, elements=encoder.elements, floating=encoder.floating):
         if encoder.floating:
             finite = np.isfinite(values).all(axis=1)
             at, values = at[finite], values[finite]  # noqa: PLW2901
         if len(at):
-            sketch[at], embedding[at] = encoder.encode(values)
+            part = encoder.features(values)
+            seen.sketch[at], seen.embedding[at], seen.grain[at] = part
             scanned[at] = True
-    return scanned, sketch, embedding
+    return scanned, seen

@@ -30,8 +30,8 @@ MAX_INPUTS = 4096
 #: every change below a quarter. Scaled up, the variance decides.
 _SCALE = 256
 _GAIN = _SCALE / FIXED_POINT_ONE
-#: Clients counted per input; the rest are lumped together.
-MAX_COUNTED = 1024
+#: Counters of clients per input: exact for so many, beyond them some share one.
+COUNTERS = 4096
 
 
 class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,18 +48,16 @@ class DriftConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 @dataclass(slots=True)
 class _Tally:
-    """Answers gathered for the next input of a stream."""
+    """Answers gathered for the next input of a stream; ``clients`` int32 counts by slot."""
 
     total: int = 0
     count: int = 0
-    clients: dict[str, int] = field(default_factory=dict)
+    clients: NDArray[np.int32] = field(default_factory=lambda: np.zeros(COUNTERS, np.int32))
 
-    def add(self, other: _Tally) -> None:
-        self.total += other.total
-        self.count += other.count
-        for client, count in other.clients.items():
-            if client in self.clients or len(self.clients) < MAX_COUNTED:
-                self.clients[client] = self.clients.get(client, 0) + count
+    def add(self, total: int, count: int, clients: NDArray[np.int32]) -> None:
+        self.total += total
+        self.count += count
+        self.clients += clients
 
 
 @dataclass(slots=True)
@@ -69,6 +67,12 @@ class _Block:
     tallies: dict[int, _Tally] = field(default_factory=dict)
     last_id: str = ""
     last_us: int = 0
+
+    def add(self, stream: int, confidence: NDArray[np.int64], counter: NDArray[np.intp]) -> None:
+        """Add answers to one stream."""
+        counts = np.bincount(counter, minlength=COUNTERS).astype(np.int32)
+        tally = self.tallies.setdefault(stream, _Tally())
+        tally.add(int(confidence.sum()), len(confidence), counts)
 
 
 @register(
@@ -90,7 +94,7 @@ class ConfidenceDrift:
     Bifet, Gavalda. Learning from time-changing data with adaptive windowing. SDM 2007.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, config: DriftConfig, context: Context) -> None:
         self._config = config
@@ -175,24 +179,20 @@ class ConfidenceDrift:
         return ADWIN(delta=self._config.delta, clock=1)
 
     def _add(self, piece: Piece, rows: NDArray[np.intp], index: NDArray[np.int64]) -> None:
-        batch = piece.batch
-        label = batch.label[rows]
-        stream = np.where((label < 0) | (label >= MAX_LABELS), MAX_LABELS, label).astype(np.int64)
-        keys = np.stack([index, stream, batch.client[rows]], axis=1)
-        groups, first, inverse, counts = _unique_rows(keys)
-        totals = np.zeros(len(groups), np.int64)
-        np.add.at(totals, inverse, batch.confidence[rows])
-        for at in np.argsort(first).tolist():
-            block_index, stream_index, client = groups[at].tolist()
-            block = self._open.setdefault(block_index, _Block())
-            count = int(counts[at])
-            part = _Tally(int(totals[at]), count, {batch.clients[client]: count})
-            for target in (stream_index, EVERYTHING):
-                block.tallies.setdefault(target, _Tally()).add(part)
-        for block_index in np.unique(index).tolist():
-            row = int(rows[np.flatnonzero(index == block_index)[-1]])
-            block = self._open[block_index]
-            block.last_id, block.last_us = batch.interaction_id(row), int(batch.time_us[row])
+        label = piece.batch.label[rows]
+        stream = np.where((label < 0) | (label >= MAX_LABELS), MAX_LABELS, label)
+        confidence = piece.batch.confidence[rows].astype(np.int64)
+        counter = piece.slot[rows] % COUNTERS
+        for number in np.unique(index).tolist():
+            inside = np.flatnonzero(index == number)
+            block = self._open.setdefault(number, _Block())
+            for one in np.unique(stream[inside]).tolist():
+                chosen = inside[stream[inside] == one]
+                block.add(one, confidence[chosen], counter[chosen])
+            block.add(EVERYTHING, confidence[inside], counter[inside])
+            last = int(rows[inside[-1]])
+            block.last_id = piece.batch.interaction_id(last)
+            block.last_us = int(piece.batch.time_us[last])
 
     def _close(self, index: int, row: int) -> list[Crossing]:
         block = self._open.pop(index)
@@ -201,7 +201,8 @@ class ConfidenceDrift:
         crossings = []
         for stream in sorted(block.tallies):
             pending = self._pending.setdefault(stream, _Tally())
-            pending.add(block.tallies[stream])
+            tally = block.tallies[stream]
+            pending.add(tally.total, tally.count, tally.clients)
             if pending.count >= self._config.min_events:
                 del self._pending[stream]
                 crossing = self._learn(stream, pending, block, row)
@@ -248,8 +249,8 @@ class ConfidenceDrift:
                 "confidence_before": round(means[0], 4),
                 "confidence_after": round(means[1], 4),
                 "changes": self._level[stream],
-                "clients": len(tally.clients),
-                "largest_client_share": round(max(tally.clients.values()) / tally.count, 3),
+                "clients": int(np.count_nonzero(tally.clients)),
+                "largest_client_share": round(int(tally.clients.max()) / tally.count, 3),
             },
         )
 
@@ -258,35 +259,19 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def _unique_rows(
-    keys: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return unique rows, first positions, inverse and counts; faster than `numpy.unique`."""
-    order = np.lexsort(keys.T[::-1])
-    ordered = keys[order]
-    new = np.r_[True, (ordered[1:] != ordered[:-1]).any(axis=1)]
-    inverse = np.empty(len(keys), np.intp)
-    inverse[order] = np.cumsum(new) - 1
-    starts = np.flatnonzero(new)
-    return ordered[starts], order[starts], inverse, np.diff(np.r_[starts, len(keys)])
-
-
 def _pack(entries: list[tuple[int, int, _Tally]]) -> State:
-    clients = [item for _, _, tally in entries for item in tally.clients.items()]
-    rows = [(block, s, t.total, t.count, len(t.clients)) for block, s, t in entries]
+    rows = [(block, stream, tally.total, tally.count) for block, stream, tally in entries]
+    counts = [tally.clients for *_, tally in entries]
     return {
-        "rows": np.array(rows, np.int64),
-        "counts": np.array([count for _, count in clients], np.int64),
-        **nest("clients", pack_texts(name for name, _ in clients)),
+        "rows": np.array(rows, np.int64).reshape(-1, 4),
+        "counts": np.array(counts, np.int32).reshape(-1, COUNTERS),
     }
 
 
 def _unpack(arrays: Mapping[str, NDArray[Any]]) -> list[tuple[int, int, _Tally]]:
-    names = unpack_texts(pick("clients", arrays))
-    counted = list(zip(names, arrays["counts"].tolist(), strict=True))
-    entries, at = [], 0
-    for block, stream, total, count, clients in arrays["rows"].reshape(-1, 5).tolist():
-        tally = _Tally(total, count, dict(counted[at : at + clients]))
-        entries.append((block, stream, tally))
-        at += clients
-    return entries
+    return [
+        (block, stream, _Tally(total, count, clients.copy()))
+        for (block, stream, total, count), clients in zip(
+            arrays["rows"].tolist(), arrays["counts"], strict=True
+        )
+    ]

@@ -9,9 +9,12 @@ import numpy as np
 
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import EvidenceSums, Rise, TailTable, log_e_table
-from detectors.query.anchors import Anchors
-from detectors.query.ring import MEMORY, Queries, SketchRing
+from detectors.evidence import EvidenceSums, Rise
+from detectors.query.adjudicator import withheld
+from detectors.query.measure import Measure, Measured
+from detectors.query.odd import odd_evidence
+from detectors.query.ring import MEMORY, Queries
+from detectors.query.runs import Runs
 from detectors.registry import Kind, register
 from detectors.tables import State, nest, pick
 
@@ -45,7 +48,7 @@ class PincerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         ),
     },
     cost="O(64) sketch distances and O(anchors of a class)",
-    state_bytes=5200,
+    state_bytes=6000,
     needs_profile=True,
 )
 class Pincer:
@@ -65,7 +68,7 @@ class Pincer:
     Sun et al. Out-of-distribution detection with deep nearest neighbors. ICML 2022.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, config: PincerConfig, context: Context) -> None:
         profile = context.profile
@@ -73,19 +76,19 @@ class Pincer:
             raise ValueError("query.pincer needs a profile")
         self._config = config
         self._profile = profile
-        self._ring = SketchRing(context.max_clients, profile.sketch_size)
+        self._trees = profile.trees
+        self._measure = Measure(profile, context.max_clients)
+        self._runs = Runs(context.max_clients, len(CHANNELS) - 1)
         self._sums = EvidenceSums(context.max_clients, len(CHANNELS), context.run_length_events)
-        self._anchors = Anchors(profile.anchors, profile.anchor_starts)
-        self._near = TailTable(profile.near_thresholds)
-        self._far = TailTable(profile.far_thresholds)
-        self._margin = TailTable(profile.margin_thresholds)
-        self._near_log_e = log_e_table(MEMORY)
-        self._log_e = log_e_table()[1]
 
     @property
     def bytes_per_client(self) -> int:
         """Bytes of one client's rows."""
-        return self._ring.table.bytes_per_client + self._sums.table.bytes_per_client
+        return (
+            self._measure.bytes_per_client
+            + self._runs.table.bytes_per_client
+            + self._sums.table.bytes_per_client
+        )
 
     def observe(self, piece: Piece) -> list[Crossing]:
         """Score, decide, then remember the queries of a piece."""
@@ -109,49 +112,49 @@ class Pincer:
 
     def reset(self, slots: NDArray[np.intp]) -> None:
         """Forget clients."""
-        self._ring.table.reset(slots)
+        self._measure.reset(slots)
+        self._runs.table.reset(slots)
         self._sums.reset(slots)
 
     def snapshot(self, slots_used: int) -> State:
         """Return all state as arrays."""
         return {
-            **nest("ring", self._ring.snapshot(slots_used)),
+            **nest("measure", self._measure.snapshot(slots_used)),
+            **nest("runs", self._runs.table.snapshot(slots_used)),
             **nest("sums", self._sums.snapshot(slots_used)),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Bring back what `snapshot` returned."""
-        self._ring.restore(pick("ring", arrays))
+        self._measure.restore(pick("measure", arrays))
+        self._runs.table.restore(pick("runs", arrays))
         self._sums.restore(pick("sums", arrays))
 
     def _round(self, piece: Piece, segments: Segments) -> list[Crossing]:
         """Handle at most `MEMORY` rows a client."""
         batch, order = piece.batch, segments.order
-        queries = Queries.of(batch.sketch[order], batch.label[order], batch.payload_hash[order])
-        log_e = self._evidence(piece, segments, queries)
+        measured, queries = self._measure.of(batch, segments)
+        log_e = self._evidence(measured, segments)
         piece.near_log_e[order], piece.far_log_e[order] = log_e[:, 0], log_e[:, 1]
+        piece.repeated[order] = measured.repeated
         rises = self._sums.update(segments, log_e, batch.time_us[order])
         crossings = [self._crossing(piece, segments, queries, rise) for rise in rises]
-        self._ring.remember(segments, queries)
+        self._measure.ring.remember(segments, queries)
         return crossings
 
-    def _evidence(self, piece: Piece, segments: Segments, queries: Queries) -> NDArray[np.int64]:
-        group = self._profile.group_of(queries.label)
-        nearest = self._ring.nearest(segments, queries)
-        log_e = np.zeros((len(group), len(CHANNELS)), np.int64)
-        log_e[:, 0] = self._near_log_e[nearest.entries, self._near.rank(nearest.d2, group)]
-        distance = self._anchors.distance(piece.batch.embedding[segments.order], group)
-        log_e[:, 1] = self._log_e[self._far.rank(-distance, group)]
-        margin = piece.batch.margin[segments.order]
-        log_e[:, 2] = np.where(margin >= 0, self._log_e[self._margin.rank(margin, group)], 0)
-        log_e[nearest.repeated] = 0
-        return log_e
+    def _evidence(self, measured: Measured, segments: Segments) -> NDArray[np.int64]:
+        """Return the evidence (n, channels) of queries; an exact repetition is none."""
+        near = np.where(measured.repeated, 0, withheld(measured, self._trees))
+        odd = odd_evidence(measured, segments, self._runs, self._profile.odd_offset)
+        return np.column_stack([near, odd])
 
     def _crossing(self, piece: Piece, segments: Segments, queries: Queries, rise: Rise) -> Crossing:
         row = int(segments.order[rise.position])
         start = int(segments.starts[rise.group])
         fresh = queries.take(np.arange(start, rise.position + 1))
-        recent = self._ring.recent(int(segments.slots[rise.group]), fresh, min(rise.length, MEMORY))
+        recent = self._measure.ring.recent(
+            int(segments.slots[rise.group]), fresh, min(rise.length, MEMORY)
+        )
         share = _concentration(recent, self._profile.neighbourhood_d2)
         concentrated = share >= self._config.concentrated_share
         strongest = int(np.argmax(rise.sums))

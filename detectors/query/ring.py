@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MEMORY = 64
 #: Larger than any squared distance of sketches.
 FAR_AWAY = np.int32(1 << 30)
+#: Log odds are remembered in units of 2**-10.
+_ODDS_SHIFT = 6
 
 _BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -29,40 +31,97 @@ class Queries(NamedTuple):
     sketch: NDArray[np.uint8]
     label: NDArray[np.int32]
     payload: NDArray[np.uint64]
+    odds: NDArray[np.int16]
+    strange: NDArray[np.int8]
     norm: NDArray[np.int32]
 
     @classmethod
     def of(
-        cls, sketch: NDArray[np.uint8], label: NDArray[np.int32], payload: NDArray[np.uint64]
+        cls,
+        sketch: NDArray[np.uint8],
+        label: NDArray[np.int32],
+        payload: NDArray[np.uint64],
+        log_odds: NDArray[np.int32],
+        strange: NDArray[np.intp],
     ) -> Queries:
-        """Complete the columns with squared norms."""
+        """Complete the columns with squared norms, and shorten log odds.
+
+        ``strange`` is a rank: how common an input looks, 0 to 127.
+        """
         wide = sketch.astype(np.int32)
-        return cls(sketch, label, payload, np.einsum("ij,ij->i", wide, wide, dtype=np.int32))
+        norm = np.einsum("ij,ij->i", wide, wide, dtype=np.int32)
+        odds = (log_odds >> _ODDS_SHIFT).astype(np.int16)
+        return cls(sketch, label, payload, odds, strange.astype(np.int8), norm)
 
     def take(self, rows: NDArray[np.intp]) -> Queries:
         """Return some rows."""
-        return Queries(self.sketch[rows], self.label[rows], self.payload[rows], self.norm[rows])
+        return Queries(*[column[rows] for column in self])  # type: ignore[arg-type]  # same columns
 
     def after(self, past: Queries, axis: int = 0) -> Queries:
         """Return the queries of ``past`` and then these."""
-        return Queries(
-            np.concatenate([past.sketch, self.sketch], axis=axis),
-            np.concatenate([past.label, self.label], axis=axis),
-            np.concatenate([past.payload, self.payload], axis=axis),
-            np.concatenate([past.norm, self.norm], axis=axis),
-        )
+        joined = [
+            np.concatenate([getattr(past, name), getattr(self, name)], axis=axis)
+            for name in self._fields
+        ]
+        return Queries(*joined)
 
 
 class Nearest(NamedTuple):
     """What the client's memory says of each query.
 
-    ``d2`` is the smallest squared distance to one of ``entries`` queries with the same answer
-    and another payload; ``repeated`` if the very payload is among the remembered ones.
+    Attributes
+    ----------
+    d2, entries
+        Smallest squared distance to a query with the same answer and another payload, and how
+        many such there are.
+    other_d2, others
+        The same for queries with another answer.
+    crowd, lower
+        Queries of another payload within the given distance, and how many of these the model
+        was no surer of.
+    likeness
+        Largest rank in ``strange`` within the crowd: how common its most common query looks.
+    age
+        How many queries ago the nearest one was, 0 if there is none.
+    repeated
+        The very payload is among the remembered ones.
+    sketch
+        uint8 (n, s): the nearest query with another payload, whatever its answer.
     """
 
-    d2: NDArray[np.int32]
+    d2: NDArray[np.int64]
     entries: NDArray[np.int64]
+    other_d2: NDArray[np.int64]
+    others: NDArray[np.int64]
+    crowd: NDArray[np.int64]
+    lower: NDArray[np.int64]
+    likeness: NDArray[np.int64]
+    age: NDArray[np.int64]
     repeated: NDArray[np.bool_]
+    sketch: NDArray[np.uint8]
+
+    @classmethod
+    def none(cls, rows: int, sketch_size: int) -> Nearest:
+        """Return what an empty memory says."""
+
+        def count() -> NDArray[np.int64]:
+            return np.zeros(rows, np.int64)
+
+        def far() -> NDArray[np.int64]:
+            return np.full(rows, FAR_AWAY, np.int64)
+
+        return cls(
+            d2=far(),
+            entries=count(),
+            other_d2=far(),
+            others=count(),
+            crowd=count(),
+            lower=count(),
+            likeness=count(),
+            age=count(),
+            repeated=np.zeros(rows, np.bool_),
+            sketch=np.zeros((rows, sketch_size), np.uint8),
+        )
 
 
 class SketchRing:
@@ -75,25 +134,25 @@ class SketchRing:
                 "sketch": ((MEMORY, sketch_size), np.uint8),
                 "label": ((MEMORY,), np.int32),
                 "payload": ((MEMORY,), np.uint64),
+                "odds": ((MEMORY,), np.int16),
+                "strange": ((MEMORY,), np.int8),
                 "norm": ((MEMORY,), np.int32),
                 "seen": ((), np.int64),
             },
         )
 
-    def nearest(self, segments: Segments, queries: Queries) -> Nearest:
+    def nearest(self, segments: Segments, queries: Queries, close_d2: NDArray[np.int64]) -> Nearest:
         """Compare each query with the `MEMORY` queries of its client before it.
 
-        No client may have more than `MEMORY` rows; ``queries`` are sorted like ``segments``.
+        No client may have more than `MEMORY` rows; ``queries`` are sorted like ``segments``, and
+        so is ``close_d2``: the squared distance of queries about the same thing.
         """
-        rows = len(queries.label)
-        found = Nearest(
-            np.full(rows, FAR_AWAY, np.int32), np.zeros(rows, np.int64), np.zeros(rows, np.bool_)
-        )
+        found = Nearest.none(*queries.sketch.shape)
         lower = 0
         for width in _BUCKETS:
             groups = np.flatnonzero((segments.counts > lower) & (segments.counts <= width))
             if len(groups):
-                self._compare(segments, groups, width, queries, found)
+                self._compare(segments, groups, width, (queries, close_d2), found)
             lower = width
         return found
 
@@ -101,8 +160,8 @@ class SketchRing:
         """Write the queries over the oldest ones."""
         slot = segments.slot
         place = (self.table["seen"][slot] + segments.rank) % MEMORY
-        for name in ("sketch", "label", "payload", "norm"):
-            self.table[name][slot, place] = getattr(queries, name)
+        for name, column in queries._asdict().items():
+            self.table[name][slot, place] = column
         self.table["seen"][segments.slots] += segments.counts
 
     def recent(self, slot: int, queries: Queries, length: int) -> Queries:
@@ -121,45 +180,64 @@ class SketchRing:
         self.table.restore(arrays)
 
     def _held(self, at: Any) -> Queries:
-        table = self.table
-        return Queries(
-            table["sketch"][at], table["label"][at], table["payload"][at], table["norm"][at]
-        )
+        return Queries(*(self.table[name][at] for name in Queries._fields))
 
     def _compare(
         self,
         segments: Segments,
         groups: NDArray[np.intp],
         width: int,
-        queries: Queries,
+        given: tuple[Queries, NDArray[np.int64]],
         found: Nearest,
     ) -> None:
         """Handle clients with up to ``width`` rows, padded to that width."""
+        queries, close_d2 = given
         step = np.arange(width)
         counts = segments.counts[groups]
         at = segments.starts[groups][:, None] + np.minimum(step, counts[:, None] - 1)
         slots = segments.slots[groups]
         new = queries.take(at)
         history = new.after(self._held(slots), axis=1)
-        visible = _visible(self.table["seen"][slots], width)
+        age = _ages(self.table["seen"][slots], width)
+        visible = age <= MEMORY
         same_payload = (new.payload[:, :, None] == history.payload[:, None, :]) & visible
         same_payload &= (new.payload != 0)[:, :, None]
-        eligible = (new.label[:, :, None] == history.label[:, None, :]) & visible & ~same_payload
+        eligible = visible & ~same_payload
         d2 = np.where(eligible, _squared_distances(new, history), FAR_AWAY)
+        same = new.label[:, :, None] == history.label[:, None, :]
+        same_d2 = np.where(same, d2, FAR_AWAY)
+        entries = (same & eligible).sum(axis=2)
+        close = d2 <= close_d2[at][:, :, None]
+        lower = close & (history.odds[:, None, :] <= new.odds[:, :, None])
+        nearest = d2.argmin(axis=2)[:, :, None]
+        last = np.take_along_axis(age, nearest, axis=2)[:, :, 0]
         real = step < counts[:, None]
         target = at[real]
-        found.d2[target] = d2.min(axis=2)[real]
-        found.entries[target] = eligible.sum(axis=2)[real]
-        found.repeated[target] = same_payload.any(axis=2)[real]
+        said = Nearest(
+            d2=same_d2.min(axis=2),
+            entries=entries,
+            other_d2=np.where(same, FAR_AWAY, d2).min(axis=2),
+            others=eligible.sum(axis=2) - entries,
+            crowd=close.sum(axis=2),
+            lower=lower.sum(axis=2),
+            likeness=np.where(close, history.strange[:, None, :], 0).max(axis=2),
+            age=np.where(eligible.any(axis=2), last, 0),
+            repeated=same_payload.any(axis=2),
+            sketch=np.take_along_axis(history.sketch, nearest, axis=1),
+        )
+        for name in Nearest._fields:
+            getattr(found, name)[target] = getattr(said, name)[real]
 
 
-def _visible(seen: NDArray[np.int64], width: int) -> NDArray[np.bool_]:
-    """Tell which of ring and new entries are among the `MEMORY` before each new row."""
-    step = np.arange(width)
+def _ages(seen: NDArray[np.int64], width: int) -> NDArray[np.int16]:
+    """Return how many queries ago ring and new entries were, beyond `MEMORY` for the unseen."""
+    step = np.arange(width, dtype=np.int16)
     age = (seen[:, None] - 1 - np.arange(MEMORY)) % MEMORY
-    age = np.where(age < seen[:, None], age, MEMORY)
-    ring = age[:, None, :] + step[None, :, None] < MEMORY
-    own = np.broadcast_to(step[None, :] < step[:, None], (len(seen), width, width))
+    held = np.where(age < seen[:, None], age + 1, 2 * MEMORY).astype(np.int16)
+    ring = held[:, None, :] + step[None, :, None]
+    own = step[:, None] - step[None, :]
+    own = np.where(own > 0, own, 2 * MEMORY).astype(np.int16)
+    own = np.broadcast_to(own, (len(seen), width, width))
     return np.concatenate([ring, own], axis=2)
 
 

@@ -35,6 +35,11 @@ MAX_BLOCKS = 288
 #: Requests in a block of a client that is not known yet.
 TYPICAL_REQUESTS = 100
 _SHAPE = (len(METRICS), SCALES)
+#: Scales up to 32 s, where peaks are reached anew each day; longer windows follow the slow moods of
+#: a client, and a fitted tail is what knows of those.
+_SHORT = np.arange(SCALES) <= 5
+#: A peak's logarithm sinks by this a block: by a tenth in a day.
+_PEAK_FADE = 0.1 / 144
 _BLOCKS_A_DAY = 86_400_000_000 // BLOCK_US
 
 
@@ -44,6 +49,8 @@ class BurstConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     growth_per_day: Annotated[float, msgspec.Meta(ge=0)] = 0.2
     effective_tests: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     min_requests: Annotated[int, msgspec.Meta(ge=1)] = 10
+    known_blocks: Annotated[int, msgspec.Meta(ge=12)] = 72
+    above_peak: Annotated[float, msgspec.Meta(ge=1)] = 1.5
 
 
 @register(
@@ -91,6 +98,7 @@ class Burst:
                 "maximum": (_SHAPE, np.int64),
                 "total": (_SHAPE, np.float32),
                 "squares": (_SHAPE, np.float32),
+                "peak": (_SHAPE, np.float32),
                 "blocks": ((), np.int64),
                 "requests": ((), np.int64),
                 "alarm": ((), np.int8),
@@ -222,7 +230,14 @@ class Burst:
         total = table["total"][closing] * fade + logs
         squares = table["squares"][closing] * fade + logs**2
         blocks = (table["blocks"][closing] * fade[:, 0, 0]).astype(np.int64) + 1
+        peak = np.maximum(table["peak"][closing] - _PEAK_FADE, logs)
+        table["peak"][closing] = peak
         wanted = self._levels(total, squares, blocks, table["requests"][closing])
+        # A tail fitted to a few blocks reaches far; what many blocks stayed below says more.
+        known = (blocks[:, None, None] >= self._config.known_blocks) & _SHORT
+        above = np.ceil(np.expm1(peak + math.log(self._config.above_peak))).astype(np.int64)
+        least = np.where(np.arange(len(METRICS)) == 0, self._config.min_requests, 0)[None, :, None]
+        wanted = np.where(known, np.minimum(wanted, np.maximum(above, least)), wanted)
         grown = np.log1p(table["level"][closing]) + self._growth * elapsed[:, None, None]
         ceiling = np.ceil(np.expm1(grown)).astype(np.int64)
         calm = (table["alarm"][closing] > 0) & (table["alarm_block"][closing] < before[over])
@@ -242,9 +257,10 @@ class Burst:
     ) -> NDArray[np.int64]:
         """Return the largest counts that are no burst."""
         count = np.asarray(blocks, np.float64).reshape(-1, 1, 1)
-        # A client that sends n requests a block may exceed in one of run_length / n blocks.
+        # A client that sends n requests a block may exceed in one of run_length / n blocks, but
+        # the busiest not more often than once in two weeks.
         seen = np.maximum(np.asarray(requests, np.float64).reshape(-1, 1, 1), 1.0)
-        false_alarm = np.clip(seen / self._run_length, 1e-5, 1e-2) / self._config.effective_tests
+        false_alarm = np.clip(seen / self._run_length, 1e-5, 5e-4) / self._config.effective_tests
         logs = level_logs(self._cohort, count, total, squares, false_alarm)
         least = np.where(np.arange(len(METRICS)) == 0, self._config.min_requests, 0)
         least[METRICS.index("errors")] = self._config.min_requests

@@ -46,12 +46,13 @@ def profile() -> LoadedProfile:
     images = victim()[1]
     scores = scores_of(images)
     encoder = Encoder.fit(images.reshape(-1, 8, 8), scores, seed=0)
-    sketch, embedding = encoder.encode(images)
+    seen = encoder.features(images)
     answers = answers_of(scores, np.full(len(images), -1, np.int32))
     fitted = fit_profile(
         Calibration(
-            sketch=sketch,
-            embedding=embedding,
+            sketch=seen.sketch,
+            embedding=seen.embedding,
+            grain=seen.grain,
             label=answers.label,
             confidence=answers.confidence,
             margin=answers.margin,

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
 from detectors.base import Segments
 from detectors.query.ring import FAR_AWAY, MEMORY, Queries, SketchRing
 
+CLOSE_D2 = 40_000
 
-def brute_force(history: list[tuple[np.ndarray, int, int]], query: tuple) -> tuple[int, int, bool]:
-    sketch, label, payload = query
+
+class Query(NamedTuple):
+    sketch: np.ndarray
+    label: int
+    payload: int
+    odds: int
+    strange: int
+
+    def d2(self, other: Query) -> int:
+        return int(((self.sketch.astype(int) - other.sketch.astype(int)) ** 2).sum())
+
+
+def brute_force(history: list[Query], query: Query) -> dict[str, int | bool]:
     recent = history[-MEMORY:]
-    eligible = [
-        int(((sketch.astype(int) - past.astype(int)) ** 2).sum())
-        for past, other, hashed in recent
-        if other == label and (hashed != payload or payload == 0)
+    others = [
+        (past, query.d2(past), len(recent) - at)
+        for at, past in enumerate(recent)
+        if past.payload != query.payload or query.payload == 0
     ]
-    repeated = any(hashed == payload != 0 for _, _, hashed in recent)
-    return min(eligible, default=int(FAR_AWAY)), len(eligible), repeated
+    same = [d2 for past, d2, _ in others if past.label == query.label]
+    flipped = [d2 for past, d2, _ in others if past.label != query.label]
+    crowd = [past for past, d2, _ in others if d2 <= CLOSE_D2]
+    nearest = min((d2 for _, d2, _ in others), default=0)
+    return {
+        "d2": min(same, default=int(FAR_AWAY)),
+        "entries": len(same),
+        "other_d2": min(flipped, default=int(FAR_AWAY)),
+        "others": len(flipped),
+        "crowd": len(crowd),
+        "lower": sum(past.odds <= query.odds for past in crowd),
+        "likeness": max((past.strange for past in crowd), default=0),
+        "age": {age for _, d2, age in others if d2 == nearest} or {0},
+        "repeated": any(past.payload == query.payload != 0 for past in recent),
+    }
 
 
 @pytest.mark.parametrize("batch", [1, 3, 40, 64])
@@ -26,29 +53,45 @@ def test_nearest_equals_brute_force(batch: int) -> None:
     rng = np.random.default_rng(batch)
     rows = 300
     slot = rng.choice(4, rows, p=[0.7, 0.2, 0.05, 0.05])
-    sketch = rng.integers(0, 256, (rows, 9)).astype(np.uint8)
-    label = rng.integers(0, 3, rows).astype(np.int32)
-    payload = rng.integers(0, 60, rows).astype(np.uint64)
+    asked = [
+        Query(
+            rng.integers(0, 256, 9).astype(np.uint8),
+            *rng.integers(0, [3, 60, 9, 97]).tolist(),
+        )
+        for _ in range(rows)
+    ]
     ring = SketchRing(4, 9)
-    histories: dict[int, list] = {index: [] for index in range(4)}
+    histories: dict[int, list[Query]] = {index: [] for index in range(4)}
     for start in range(0, rows, batch):
         take = np.arange(start, min(rows, start + batch))
         segments = Segments.of(take, slot[take])
-        queries = Queries.of(sketch[segments.order], label[segments.order], payload[segments.order])
-        found = ring.nearest(segments, queries)
+        queries = columns([asked[row] for row in segments.order])
+        found = ring.nearest(segments, queries, np.full(len(take), CLOSE_D2))
         for position, row in enumerate(segments.order):
-            query = (sketch[row], int(label[row]), int(payload[row]))
             history = histories[int(slot[row])]
-            got = (found.d2[position], found.entries[position], found.repeated[position])
-            assert got == brute_force(history, query)
-            history.append(query)
+            wanted = brute_force(history, asked[row])
+            assert found.age[position] in wanted.pop("age")
+            got = {name: getattr(found, name)[position] for name in wanted}
+            assert got == wanted
+            history.append(asked[row])
         ring.remember(segments, queries)
+
+
+def columns(asked: list[Query]) -> Queries:
+    return Queries.of(
+        np.stack([query.sketch for query in asked]),
+        np.array([query.label for query in asked], np.int32),
+        np.array([query.payload for query in asked], np.uint64),
+        np.array([query.odds << 6 for query in asked], np.int32),
+        np.array([query.strange for query in asked], np.intp),
+    )
 
 
 def test_an_exact_resend_is_no_entry() -> None:
     ring = SketchRing(1, 4)
     segments = Segments.of(np.arange(2), np.zeros(2, np.intp))
-    same = Queries.of(np.ones((2, 4), np.uint8), np.zeros(2, np.int32), np.full(2, 7, np.uint64))
-    found = ring.nearest(segments, same)
+    query = Query(np.ones(4, np.uint8), 0, 7, 1, 50)
+    found = ring.nearest(segments, columns([query, query]), np.full(2, CLOSE_D2))
     assert found.repeated.tolist() == [False, True]
     assert found.entries.tolist() == [0, 0]
+    assert found.crowd.tolist() == [0, 0]

@@ -88,6 +88,9 @@ def test_members_are_kept_as_sketches_only(tmp_path: Path) -> None:
     assert {k: v.shape for k, v in load_file(path / "members.safetensors").items()} == {
         "sketch": (20, 64),
         "embedding": (20, 64),
+        "centres": (1, 64),
+        "starts": (2,),
+        "thresholds": (2, 97),
     }
 
 

@@ -1,0 +1,1 @@
+"""How well the detectors do: worlds of benign and hostile clients, and what is found in them."""

@@ -1,0 +1,1 @@
+"""Whether a client asks about what the model was trained on."""

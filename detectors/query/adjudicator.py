@@ -1,0 +1,137 @@
+"""Tells a search from harmless likeness: a weighing of what near queries have about them.
+
+Too near alone is no guilt: augmented copies, films and batches that are sent again are near too.
+Small decision trees are fitted for each model, on drills: harmless clients and searches made from
+its reference. They can only withhold evidence of the near channel, never add to it, so that the
+run length that it promises for independent queries stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from detectors.base import Segments
+from detectors.batch import FIXED_POINT_ONE
+from detectors.query.odd import odd_evidence
+from detectors.query.runs import Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from detectors.query.measure import Measured
+
+#: Questions from the root of a tree to a leaf.
+DEPTH = 3
+#: The outcome is held within this.
+STEEPEST = 4 * FIXED_POINT_ONE
+#: Harmless drills may come this near to the threshold of the default run length, but for a few.
+_TOLERATED = 0.85 * np.log(3 * 60_000) * FIXED_POINT_ONE
+_TOLERATED_SHARE = 0.007
+_OFFSETS = np.arange(0.0, 8.0, 0.25) * FIXED_POINT_ONE
+
+
+class Trees(NamedTuple):
+    """Complete binary trees of depth `DEPTH`, whose leaves add up.
+
+    Attributes
+    ----------
+    feature, bound
+        int64 (t, 2**DEPTH - 1): go right where the feature exceeds the bound.
+    leaf
+        int64 (t, 2**DEPTH), fixed point.
+    base
+        int64 (1,): what is added.
+    """
+
+    feature: NDArray[np.int64]
+    bound: NDArray[np.int64]
+    leaf: NDArray[np.int64]
+    base: NDArray[np.int64]
+
+    def weigh(self, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the fixed-point log likelihood ratio of search against harmless likeness."""
+        rows = np.arange(len(features))[:, None]
+        trees = np.arange(len(self.feature))
+        node = np.zeros((len(features), len(trees)), np.intp)
+        for _ in range(DEPTH):
+            right = features[rows, self.feature[trees, node]] > self.bound[trees, node]
+            node = 2 * node + 1 + right
+        total = self.leaf[trees, node - self.bound.shape[1]].sum(axis=1) + self.base[0]
+        bounded: NDArray[np.int64] = np.clip(total, -STEEPEST, STEEPEST)
+        return bounded
+
+    def lowered(self, offset: float) -> Trees:
+        """Return trees with a lower outcome."""
+        return self._replace(base=self.base - round(offset))
+
+
+@dataclass(frozen=True, slots=True)
+class Exercise:
+    """Measures of the queries of one drill, in order."""
+
+    kind: str
+    hostile: bool
+    measured: Measured
+
+    @property
+    def judged(self) -> NDArray[np.bool_]:
+        """Queries that are weighed."""
+        return (self.measured.near > 0) & ~self.measured.repeated
+
+
+def no_trees() -> Trees:
+    """Return trees that withhold nothing."""
+    nothing = np.zeros((0, 2**DEPTH), np.int64)
+    return Trees(nothing[:, :-1], nothing[:, :-1], nothing, np.array([STEEPEST], np.int64))
+
+
+def withheld(measured: Measured, trees: Trees) -> NDArray[np.int64]:
+    """Return the near channel's evidence after the weighing."""
+    evidence = measured.likely.copy()
+    rows = np.flatnonzero(measured.near > 0)
+    if len(rows) and len(trees.leaf):
+        evidence[rows] = np.minimum(evidence[rows], trees.weigh(measured.features[rows]))
+    return evidence
+
+
+def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
+    """Lower the outcome until harmless drills stay below the threshold."""
+    harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
+    for offset in _OFFSETS:
+        lowered = trees.lowered(offset)
+        peaks = np.array([_peak(withheld(m, lowered), m) for m in harmless])
+        if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
+            return lowered
+    return lowered
+
+
+def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
+    """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
+    harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
+    found = np.full(2, round(_OFFSETS[-1]), np.int64)
+    for channel in range(2):
+        for offset in _OFFSETS:
+            tried = np.full(2, round(offset), np.int64)
+            peaks = np.array([_peak(_odd(m, tried)[:, channel], m) for m in harmless])
+            if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
+                found[channel] = round(offset)
+                break
+    return found
+
+
+def _odd(measured: Measured, offset: NDArray[np.int64]) -> NDArray[np.int64]:
+    rows = np.arange(len(measured.label))
+    alone = Segments.of(rows, np.zeros(len(rows), np.intp))
+    return odd_evidence(measured, alone, Runs(1, 2), offset)
+
+
+def _peak(evidence: NDArray[np.int64], measured: Measured) -> float:
+    """Return the highest sum that the evidence of one client reaches."""
+    total = np.cumsum(np.where(measured.repeated, 0, evidence))
+    low = np.minimum.accumulate(np.minimum(np.r_[0, total[:-1]], 0))
+    return float((total - low).max(initial=0))

@@ -1,0 +1,208 @@
+"""Drills: clients made from a reference, harmless ones that look like a search, and searches.
+
+The student answers in the served model's stead, so no weights are needed. Attackers here are no
+published attacks but the moves that these have in common: probes round a point of the boundary,
+walks along it, and changes that are kept when they lower the margin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.variations import Motion, as_vectors, to_bytes, vary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from models.layout import Layout
+    from models.student import Student
+
+    Vector = NDArray[np.float64]
+    Move = Callable[["Scene", Generator], Vector]
+
+QUERIES = 64
+#: Clients of each kind.
+CLIENTS = 24
+#: Harmless clients are rehearsed for longer: it is they who must not be alarmed.
+HARMLESS_QUERIES = 128
+_COPIES = (4, 8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Drill:
+    """Queries (n, elements) of one client and the student's answers (n, classes)."""
+
+    kind: str
+    hostile: bool
+    x: NDArray[np.uint8]
+    logits: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a drill is made from: reduced inputs of a reference, and who answers."""
+
+    x: NDArray[np.uint8]
+    layout: Layout
+    student: Student
+
+    def pick(self, rng: Generator) -> NDArray[np.uint8]:
+        """Return an input."""
+        row = int(rng.integers(len(self.x)))
+        return np.asarray(self.x[row], np.uint8)
+
+    def label(self, x: Vector) -> int:
+        """Answer one input with a class."""
+        return int(self.student.logits(to_bytes(x)[None])[0].argmax())
+
+    def margin(self, x: Vector, label: int) -> float:
+        """Return by how much a class leads."""
+        logits = self.student.logits(to_bytes(x)[None])[0]
+        return float(logits[label] - np.delete(logits, label).max())
+
+
+def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
+    """Yield clients whose queries resemble each other for good reasons."""
+    rng = np.random.default_rng([seed, 1])
+    for kind, make in (("copies", _copies), ("film", _film), ("uploads", _uploads)):
+        for _ in range(4 * CLIENTS):
+            yield _drill(scene, kind, make(scene, rng), hostile=False)
+
+
+def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
+    """Yield clients that search for an input that the student misreads."""
+    rng = np.random.default_rng([seed, 2])
+    for kind, move in _MOVES.items():
+        for number in range(CLIENTS):
+            search = _descend if number % 2 else _probe
+            yield _drill(scene, kind, search(scene, move, rng), hostile=True)
+
+
+def _drill(scene: Scene, kind: str, x: NDArray[np.uint8], *, hostile: bool) -> Drill:
+    return Drill(kind, hostile, x, scene.student.logits(x))
+
+
+def _copies(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    copies = int(rng.choice(_COPIES))
+    groups = [
+        np.repeat(scene.pick(rng)[None], copies, 0) for _ in range(-(-HARMLESS_QUERIES // copies))
+    ]
+    x = np.concatenate(groups)[:HARMLESS_QUERIES]
+    strength = rng.uniform(0.3, 1.0)
+    motion = Motion(strength * Motion.at_random(len(x), rng).where)
+    varied = vary(x, scene.layout, motion, rng)
+    varied[::copies] = x[::copies]
+    return varied
+
+
+def _film(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    frames: list[NDArray[np.uint8]] = []
+    while sum(map(len, frames)) < HARMLESS_QUERIES:
+        length = int(rng.integers(15, 80))
+        motion = Motion.slow(length, rng, float(rng.uniform(0.02, 0.12)))
+        frames.append(vary(np.repeat(scene.pick(rng)[None], length, 0), scene.layout, motion, rng))
+    return np.concatenate(frames)[:HARMLESS_QUERIES]
+
+
+def _uploads(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    rows = rng.integers(0, len(scene.x), int(rng.integers(6, 40)))
+    rounds = []
+    for _ in range(-(-HARMLESS_QUERIES // len(rows))):
+        step = float(rng.choice((2, 4, 8, 12)))
+        again = np.rint(scene.x[rng.permutation(rows)] / step) * step
+        rounds.append(to_bytes(again + rng.normal(0, 0.5, again.shape) * (again > 0)))
+    return np.concatenate(rounds)[:HARMLESS_QUERIES]
+
+
+def _probe(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Find the boundary between two inputs, then probe round it with labels alone."""
+    x, other = scene.pick(rng).astype(float), scene.pick(rng).astype(float)
+    label, asked = scene.label(x), [x, other]
+    low, high = 0.0, 1.0
+    for _ in range(6):
+        middle = (low + high) / 2
+        blend = (1 - middle) * x + middle * other
+        asked.append(blend)
+        low, high = (low, middle) if scene.label(blend) != label else (middle, high)
+    current = (1 - high) * x + high * other
+    size = float(np.exp(rng.uniform(np.log(4), np.log(60))))
+    while len(asked) < QUERIES:
+        candidate = current + size * move(scene, rng)
+        asked.append(candidate)
+        if scene.label(candidate) != label:
+            current = candidate + 0.1 * (x - candidate)
+    return to_bytes(np.stack(asked))
+
+
+def _descend(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Keep the changes that lower the margin."""
+    x = scene.pick(rng).astype(float)
+    label, best = scene.label(x), x
+    margin, asked = scene.margin(x, label), [x]
+    size = float(np.exp(rng.uniform(np.log(10), np.log(80))))
+    while len(asked) < QUERIES:
+        candidate = np.clip(best + size * move(scene, rng), 0, 255)
+        asked.append(candidate)
+        found = scene.margin(candidate, label)
+        if found < margin:
+            best, margin = candidate, found
+    return to_bytes(np.stack(asked))
+
+
+def _white(scene: Scene, rng: Generator) -> Vector:
+    """Return noise in every element."""
+    return np.asarray(rng.standard_normal(scene.x.shape[1]))
+
+
+def _single(scene: Scene, rng: Generator) -> Vector:
+    """Return a change of one element."""
+    change = np.zeros(scene.x.shape[1])
+    change[int(rng.integers(len(change)))] = rng.choice((-2.0, 2.0))
+    return change
+
+
+def _patch(scene: Scene, rng: Generator) -> Vector:
+    """Return a change of a square, or of a run of elements."""
+    layout, sign = scene.layout, rng.choice((-1.0, 1.0))
+    if not layout.is_image:
+        return np.asarray(rng.choice((0.0, sign), scene.x.shape[1], p=(0.7, 0.3)))
+    change = np.zeros((1, layout.height, layout.width, layout.channels))
+    side = int(rng.integers(1, max(2, min(layout.height, layout.width) // 2)))
+    top, left = (int(rng.integers(0, size - side + 1)) for size in (layout.height, layout.width))
+    change[:, top : top + side, left : left + side] = sign
+    return np.asarray(as_vectors(change, layout)[0])
+
+
+def _smooth(scene: Scene, rng: Generator) -> Vector:
+    """Return a wave across the image."""
+    layout = scene.layout
+    if not layout.is_image:
+        return _white(scene, rng)
+    waves = [
+        np.cos(np.pi * (np.arange(size) + 0.5) * int(rng.integers(0, max(2, size // 3))) / size)
+        for size in (layout.height, layout.width)
+    ]
+    wave = np.outer(*waves)[None, :, :, None] * np.ones(layout.channels)
+    return np.asarray(as_vectors(wave * rng.choice((-1.0, 1.0)), layout)[0])
+
+
+def _blocks(scene: Scene, rng: Generator) -> Vector:
+    """Return plus and minus in coarse blocks."""
+    elements = scene.x.shape[1]
+    signs = rng.choice((-1.0, 1.0), int(2 ** rng.integers(0, 6)))
+    return np.repeat(signs, -(-elements // len(signs)))[:elements]
+
+
+_MOVES: dict[str, Move] = {
+    "white": _white,
+    "single": _single,
+    "patch": _patch,
+    "smooth": _smooth,
+    "blocks": _blocks,
+}
