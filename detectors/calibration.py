@@ -12,6 +12,7 @@ from detectors.evidence import TAIL_LEVELS, standardise, tail_thresholds
 from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
 from detectors.query.anchors import Anchors
+from detectors.query.coverage import fit_coverage
 from detectors.query.shape import fit_shape, shape_scores
 from detectors.rehearsal import rehearse
 from detectors.traffic.levels import fit_cohort
@@ -113,6 +114,7 @@ def fit_profile(
         shape_thresholds=shape_thresholds,
         grain_scale=grain_scale,
         grain_thresholds=grain_thresholds,
+        coverage_thresholds=looks.coverage(rng),
         tree_feature=trees.feature,
         tree_bound=trees.bound,
         tree_leaf=trees.leaf,
@@ -157,6 +159,11 @@ class _Looks:
     def distances(self, anchors: Anchors) -> NDArray[np.int64]:
         """Return the distances to the anchors of the answered class."""
         return anchors.distance(self._embedding, self._group)
+
+    def coverage(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return how much of the input space windows of samples cover."""
+        rows = slice(self._rows)
+        return fit_coverage(self._embedding[rows], self._group[rows], self._groups, rng)
 
     def pooled(
         self, held_out: list[NDArray[np.intp]], score: NDArray[np.int64]

@@ -7,6 +7,7 @@ The query detector comes first: it leaves the evidence of single rows to those a
 from __future__ import annotations
 
 from detectors.query.pincer import Pincer
+from detectors.query.coverage import Coverage
 from detectors.traffic.burst import Burst
 from detectors.drift.confidence import ConfidenceDrift
 from detectors.drift.inputs import InputDrift
@@ -18,6 +19,7 @@ __all__ = [
     "Burst",
     "Campaign",
     "ConfidenceDrift",
+    "Coverage",
     "HalfSpaceWindows",
     "InputDrift",
     "MembershipProbing",

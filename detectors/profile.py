@@ -33,6 +33,7 @@ _ARRAYS = (
     "shape_thresholds",
     "grain_scale",
     "grain_thresholds",
+    "coverage_thresholds",
     "tree_feature",
     "tree_bound",
     "tree_leaf",
@@ -64,6 +65,8 @@ class Profile:
     far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
         Distances to the anchors, residuals and grain: int64 (2, g + 1) and (levels,), see
         `detectors.evidence.PooledTail`.
+    coverage_thresholds
+        int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
         See `detectors.query.adjudicator.Trees`.
     sketch_grid
@@ -90,6 +93,7 @@ class Profile:
     shape_thresholds: NDArray[np.int64]
     grain_scale: NDArray[np.int64]
     grain_thresholds: NDArray[np.int64]
+    coverage_thresholds: NDArray[np.int64]
     tree_feature: NDArray[np.int64]
     tree_bound: NDArray[np.int64]
     tree_leaf: NDArray[np.int64]

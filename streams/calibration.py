@@ -179,6 +179,7 @@ def _traffic_profile(traffic: Calibration) -> Profile:
         shape_thresholds=unknown[0],
         grain_scale=no_scale,
         grain_thresholds=unknown[0],
+        coverage_thresholds=np.repeat(unknown, 2, axis=0),
         **{f"tree_{name}": part for name, part in no_trees()._asdict().items()},
         sketch_grid=np.zeros(4, np.int64),
         neighbourhood_d2=0,

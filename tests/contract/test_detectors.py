@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING
@@ -84,6 +85,61 @@ def reference(name: str) -> bytes:
 def test_findings_do_not_depend_on_how_the_stream_is_cut(entry: Entry) -> None:
     for sizes in ([1] * 200 + [7], 300, ROWS, [511, 2, 1024, 1]):
         assert findings_of(suite_of(entry), cut_into(hostile(), sizes)) == reference(entry.name)
+
+
+@every_detector
+def test_one_row_at_a_time_equals_the_whole(entry: Entry) -> None:
+    part = hostile().cut(0, 700)
+    single = findings_of(suite_of(entry), cut_into(part, 1))
+    assert single == findings_of(suite_of(entry), [part])
+
+
+@every_detector
+def test_later_changes_of_the_input_reach_no_state(entry: Entry) -> None:
+    first, second = cut_into(hostile(), ROWS // 2)
+    columns = {field.name: getattr(first, field.name) for field in fields(first)}
+    copied = {n: c.copy() if isinstance(c, np.ndarray) else c for n, c in columns.items()}
+    suite = suite_of(entry)
+    found = suite.observe(Batch(**copied)).findings
+    for column in copied.values():
+        if isinstance(column, np.ndarray):
+            column[...] = 0
+    found += suite.observe(second).findings + suite.finish()
+    assert msgspec.json.encode(found) == reference(entry.name)
+
+
+@every_detector
+def test_what_is_unknown_is_no_evidence(entry: Entry) -> None:
+    batch = hostile()
+    unknown = np.full(ROWS, -1, np.int32)
+    columns = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    columns |= dict.fromkeys(("label", "confidence", "margin", "entropy", "log_odds"), unknown)
+    columns |= {"scanned": np.zeros(ROWS, np.bool_), "status": np.zeros(ROWS, np.int16)}
+    found = suite_of(entry).observe(Batch(**columns)).findings
+    assert not [f for f in found if f.kind not in {"burst", "anomaly"}]
+
+
+@every_detector
+def test_late_and_repeated_rows_are_taken(entry: Entry) -> None:
+    batch = hostile()
+    columns = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    late = batch.time_us - 86_400_000_000
+    suite = suite_of(entry)
+    suite.observe(batch)
+    again = Batch(**{**columns, "first_row": ROWS, "time_us": late})
+    found = suite.observe(again).findings + suite.finish()
+    assert all(finding.detector in {entry.name, "query.pincer"} for finding in found)
+    assert suite.clients <= 31
+
+
+@every_detector
+def test_an_event_costs_less_than_a_tenth_of_a_millisecond(entry: Entry) -> None:
+    calm = world().benign(8192, 1000, seed=33, gap_us=5000)
+    suite = suite_of(entry)
+    began_s = time.process_time()
+    for batch in cut_into(calm, 2048):
+        suite.observe(batch)
+    assert (time.process_time() - began_s) / len(calm) < 1e-4
 
 
 @every_detector

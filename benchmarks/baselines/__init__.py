@@ -1,0 +1,1 @@
+"""Published detectors, from their papers, for comparison: one client's queries in, an alarm out."""
