@@ -11,6 +11,7 @@ from config.errors import ConfigError, PoisonRecord
 from streams.cli.feedback import say
 from streams.cli.topic_view import read_topic
 from streams.respond.alerts import Alert
+from streams.respond.explain import in_words
 from streams.respond.feedback import decode_feedback
 from streams.respond.text import shown
 from streams.topics import ALERTS, FEEDBACK
@@ -121,13 +122,7 @@ def explanation_lines(item: SeenIncident) -> Iterator[str]:
     alert = item.last
     yield f"{alert.title} ({alert.severity}, risk {alert.risk_score})"
     yield alert.summary
-    if alert.explanation is not None:
-        yield f"channel: {alert.explanation.channel}"
-        for pair in alert.explanation.comparisons:
-            yield f"  {pair.name}: {pair.seen:g}, usual is {pair.usual:g} ({pair.of})"
-        for feature in alert.explanation.features:
-            share = "" if feature.share is None else f", {feature.share:.0%} of the evidence"
-            yield f"  weighs: {feature.name} {feature.value:g}{share}"
+    yield from in_words(alert.explanation)
     for moment in alert.timeline:
         counts = f"{moment.clients:,} clients, {moment.findings:,} findings"
         yield f"{moment.time}  {moment.what}, {counts}"

@@ -34,6 +34,8 @@ PATH = "api/v2/alerts"
 #: Alertmanager has no limit of its own; a proxy before it often has 1 MB.
 MAX_BODY_BYTES = 256_000
 MAX_ANNOTATION_CHARS = 2000
+#: A sign of life ends soon after the last one: that is when the dead man's switch goes off.
+HEARTBEAT_FIRING_S = 300.0
 
 _encoder = msgspec.json.Encoder()
 
@@ -51,6 +53,8 @@ def alertmanager_body(alert: Alert, *, now_s: float, firing_s: float, name: str)
     """Return the list of alerts to post."""
     now = from_us(int(now_s * 1e6))
     ended = alert.state == "resolved"
+    if alert.state == "heartbeat":
+        firing_s = min(firing_s, HEARTBEAT_FIRING_S)
     until = now if ended else now + timedelta(seconds=firing_s)
     posted = [_posted(alert, alert.severity, iso(until), name)]
     if alert.state in ("escalated", "resolved"):

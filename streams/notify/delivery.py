@@ -21,6 +21,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from config.errors import Fatal
+from config.respond import QuietHours
 from streams.kafka import aiokafka_options
 from streams.notify import metrics
 from streams.notify.digest import MAX_HELD, digest_of
@@ -50,6 +51,7 @@ MAX_QUIET = 5000
 
 #: A sink that never committed is told of no alerts older than this: they may be a month's.
 NEW_SINK_HISTORY_S = 3600.0
+MAX_HEARTBEAT_AGE_S = 120.0
 
 _decoder = msgspec.json.Decoder(Alert)
 
@@ -181,11 +183,13 @@ class Delivery:
         while not self._waiting or self._waiting[-1].offset < committed:
             await self._fetch(POLL_MS)
         self._quiet_from = quiet_from
+        # Held by hours that the settings may no longer have.
+        hours = self._sink.quiet_hours or QuietHours(begins="00:00", ends="00:00")
         while self._waiting and self._waiting[0].offset < committed:
             alert = self._waiting.popleft().alert
             if alert is None or withheld(alert, self._sink) is not None:
                 continue
-            if may_wait(alert, self._sink.quiet_hours):
+            if may_wait(alert, hours):
                 self._quiet.append(alert)
 
     async def _deliver_all(self, progress: Progress) -> bool:
@@ -234,6 +238,8 @@ class Delivery:
         reason = withheld(alert, self._sink)
         if 0 < waiting.sent_ms < self._not_before_ms:
             reason = "before_start"
+        elif alert.state == "heartbeat" and _is_stale(waiting.sent_ms):
+            reason = "heartbeat"
         if reason is None and is_quiet(alert, self._sink.quiet_hours, _now()):
             reason = "quiet_hours"
             self._hold(alert)
@@ -310,6 +316,11 @@ class Delivery:
             # `index` reads the same record and dead-letters it.
             log.warning("not an alert, skipped", topic=ALERTS, offset=offset)
             return None
+
+
+def _is_stale(sent_ms: int) -> bool:
+    """Tell whether a sign of life is too old to mean anything."""
+    return 0 < sent_ms < (time.time() - MAX_HEARTBEAT_AGE_S) * 1000
 
 
 def _now() -> datetime:

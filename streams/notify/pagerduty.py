@@ -15,6 +15,7 @@ import msgspec
 from streams.notify.base import Permanent
 from streams.notify.fit import cut, fitting
 from streams.notify.http import HttpSender
+from streams.respond.explain import in_words
 from streams.respond.severity import SEVERITIES
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def pagerduty_event(alert: Alert, routing_key: str, name: str) -> dict[str, Any]
             "findings_total": alert.findings_total,
             "recommended_action": alert.recommended_action,
             "runbook": alert.runbook,
+            "explanation": in_words(alert.explanation),
             "evidence": alert.evidence,
             "timeline": alert.timeline,
             "held": alert.held,

@@ -14,6 +14,7 @@ import msgspec
 from streams.notify.base import Permanent
 from streams.notify.fit import cut, fitting
 from streams.notify.http import HttpSender
+from streams.respond.explain import in_words
 
 if TYPE_CHECKING:
     from config.respond import SlackSettings
@@ -48,6 +49,9 @@ def slack_message(alert: Alert, name: str) -> dict[str, Any]:
     if alert.held:
         lines = "\n".join(f"{item.severity}: {item.title} ({item.id})" for item in alert.held)
         blocks.append({"type": "section", "text": _plain(cut(lines, MAX_SECTION_CHARS, name))})
+    if alert.explanation is not None:
+        why = "\n".join(in_words(alert.explanation))
+        blocks.append({"type": "section", "text": _plain(cut(why, MAX_SECTION_CHARS, name))})
     advice = f"{alert.recommended_action} {alert.runbook}"
     blocks.append({"type": "section", "text": _plain(cut(advice, MAX_SECTION_CHARS, name))})
     blocks.append({"type": "context", "elements": [_plain(f"alert {alert.id}")]})

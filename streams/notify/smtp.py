@@ -20,6 +20,7 @@ from config.errors import ConfigError
 from streams.notify.addresses import AddressRefusedError, is_public
 from streams.notify.base import Delivered, Permanent, RetryLater
 from streams.notify.fit import cut
+from streams.respond.explain import in_words
 from streams.respond.times import event_time
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ def _lines(alert: Alert) -> Iterator[str]:
     yield f"Who:        {alert.subject.type} {', '.join(alert.subject.ids[:8]) or '-'}"
     for entry in (*alert.atlas, *alert.owasp):
         yield f"Technique:  {entry.id}:{entry.edition} {entry.name}"
+    for line in in_words(alert.explanation):
+        yield f"Why:        {line}"
     for key, value in alert.evidence.items():
         yield f"Evidence:   {key} = {value}"
     for moment in alert.timeline:

@@ -52,6 +52,21 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     features: tuple[Feature, ...]
 
 
+def in_words(explanation: Explanation | None) -> list[str]:
+    """Return an explanation in words, a line each."""
+    if explanation is None:
+        return []
+    found = [f"channel {explanation.channel}"]
+    found += [
+        f"{item.name} is {item.seen:g}, usual is {item.usual:g} ({item.of})"
+        for item in explanation.comparisons
+    ]
+    for feature in explanation.features:
+        share = "" if feature.share is None else f", {feature.share:.0%} of the evidence"
+        found.append(f"weighs: {feature.name} {feature.value:g}{share}")
+    return found
+
+
 def explain(finding: Finding) -> Explanation:
     """Return the explanation of a finding, from its evidence."""
     numbers = {
@@ -60,13 +75,14 @@ def explain(finding: Finding) -> Explanation:
         if isinstance(value, int | float) and math.isfinite(value)
     }
     return Explanation(
-        channel=_channel(finding),
+        channel=channel_of(finding),
         comparisons=tuple(_comparisons(finding, numbers))[:MAX_COMPARISONS],
         features=_features(numbers),
     )
 
 
-def _channel(finding: Finding) -> str:
+def channel_of(finding: Finding) -> str:
+    """Return the channel that crossed, the detector's name if it says none."""
     for key in _CHANNELS:
         value = finding.evidence.get(key)
         if isinstance(value, str):

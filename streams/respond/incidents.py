@@ -21,6 +21,7 @@ from streams.metrics.catalogue import (
 )
 from streams.respond.alerts import incident_alert, interactions_of
 from streams.respond.decisions import TELLING, news
+from streams.respond.explain import channel_of
 from streams.respond.incident import (
     MAX_SAMPLES,
     Incident,
@@ -90,6 +91,7 @@ class Incidents:
         self.watermark_us = 0
         self.recent: dict[Cause, OrderedDict[str, int]] = {}
         self.ended: OrderedDict[Key, int] = OrderedDict()
+        self._groups: dict[Cause, dict[Key, None]] = {}
         self._ends: list[tuple[int, Key]] = []
         self._members = 0
 
@@ -143,6 +145,9 @@ class Incidents:
         """Take over the incidents of a snapshot, in their order."""
         self.open = OrderedDict((incident.key, incident) for incident in incidents)
         self._members = sum(len(incident.clients) for incident in self.open.values())
+        self._groups = {}
+        for key in self.open:
+            self._join_groups(key)
         # Due at once: `advance` puts each back to when it really ends.
         self._ends = [(incident.touched_us, incident.key) for incident in self.open.values()]
         heapq.heapify(self._ends)
@@ -171,9 +176,9 @@ class Incidents:
         if subject.type == "client" and subject.ids:
             return self._of_client(rule, finding, time_us, severity, shadow=shadow)
         if subject.type == "campaign":
-            for key, incident in self.open.items():
-                same = (key.rule, key.model, key.scope) == (rule.id, finding.model, "group")
-                if same and not incident.clients.keys().isdisjoint(subject.ids):
+            for key in self._groups.get(Cause(rule.id, finding.model), ()):
+                incident = self.open[key]
+                if _same_campaign(incident, finding, time_us, rule):
                     return incident
             return self._new(rule, "group", finding.id, finding, time_us, severity, shadow=shadow)
         scope: Scope = "tenant" if subject.type == "tenant" else "model"
@@ -252,6 +257,7 @@ class Incidents:
             earlier=self.ended.get(key, 0),
         )
         self.open[key] = incident
+        self._join_groups(key)
         heapq.heappush(self._ends, (self.watermark_us + int(rule.window_s * 1e6), key))
         self._show()
         return incident
@@ -325,6 +331,7 @@ class Incidents:
     def _end(self, incident: Incident, rule: Rule, reason: Reason) -> list[Alert]:
         key = incident.key
         del self.open[key]
+        self._groups.get(Cause(key.rule, key.model), {}).pop(key, None)
         self._members -= len(incident.clients)
         self.ended[key] = self.ended.pop(key, 0) + 1
         if len(self.ended) > REMEMBERED_INCIDENTS:
@@ -346,9 +353,26 @@ class Incidents:
             alerts += self._end(incident, rules.by_id.get(incident.key.rule, FALLBACK), "resolved")
         return alerts
 
+    def _join_groups(self, key: Key) -> None:
+        """Keep the campaigns that detectors found at hand, by cause."""
+        if key.scope == "group":
+            self._groups.setdefault(Cause(key.rule, key.model), {})[key] = None
+
     def _show(self) -> None:
         INCIDENTS.set(len(self.open))
         INCIDENT_CLIENTS.set(self._members)
+
+
+def _same_campaign(incident: Incident, finding: Finding, time_us: int, rule: Rule) -> bool:
+    """Tell whether a campaign that a detector found is one that is open.
+
+    Detectors see the clients of their own partition: the parts of one campaign share the channel
+    and the time, not the clients.
+    """
+    if not incident.clients.keys().isdisjoint(finding.subject.ids):
+        return True
+    lately = time_us - incident.last_us <= rule.campaign.within_s * 1e6
+    return lately and channel_of(incident.strongest) == channel_of(finding)
 
 
 def _sample(incident: Incident, interactions: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from streams.rules.load import RuleSet
 
 VERDICT_TYPE = "io.vedette.verdict.v1"
+#: How far ahead of this clock a finding may be dated.
+MAX_AHEAD_S = 86_400.0
 #: Event time between two looks for verdicts that have run out.
 EXPIRE_EVERY_US = 100_000
 
@@ -53,14 +56,21 @@ class Responder:
         Gives the rule set in force.
     policy
         Judges clients.
+    clock
+        Gives unix time; only to refuse what cannot be true.
     """
 
     def __init__(
-        self, settings: RespondSettings, rules: Callable[[], RuleSet], policy: VerdictPolicy
+        self,
+        settings: RespondSettings,
+        rules: Callable[[], RuleSet],
+        policy: VerdictPolicy,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._rules = rules
         self._policy = policy
+        self._clock = clock
         self.incidents = Incidents(settings)
         self.book = VerdictBook()
         self._expired_us = 0
@@ -84,6 +94,9 @@ class Responder:
             If it is no finding.
         """
         finding = decode_finding(value)
+        if event_time(finding.time).timestamp() > self._clock() + MAX_AHEAD_S:
+            # It would end every incident and verdict at once: event time never goes back.
+            raise PoisonRecord("from_the_future", "a finding is dated more than a day ahead")
         rules = self._rules()
         outs = [alert_out(alert) for alert in self.incidents.take(finding, rules)]
         outs += self._expired()

@@ -90,7 +90,8 @@ class RespondRole:
         if {partition.topic for partition in partitions} != set(self.topics):
             # Faust keeps topics together that have as many partitions as each other.
             raise Fatal(
-                f"{FINDINGS} and {FEEDBACK} went to different workers; give both one partition"
+                f"{FINDINGS} and {FEEDBACK} did not come together; run `vedette topics apply`, "
+                "which gives each one partition"
             )
         saved = await asyncio.to_thread(self._store.read, SNAPSHOT)
         if saved is not None:

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 POLL_MS = 200
 WARM_POLL_RECORDS = 20_000
 FETCH_MAX_BYTES = 16 << 20
-RECONNECT_S = 1.0
+RECONNECT_S = 2.0
 
 
 class Follower:
@@ -86,8 +86,8 @@ class Follower:
             fetch_max_bytes=FETCH_MAX_BYTES,
             max_partition_fetch_bytes=FETCH_MAX_BYTES,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             partitions = consumer.assignment()
             ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)

@@ -39,11 +39,14 @@ from detectors.finding import Subject, Technique
 from streams.notify.alertmanager import AlertmanagerNotifier
 from streams.notify.base import Delivered, Gone, Permanent, RetryLater
 from streams.notify.cloudevents import CloudEventsNotifier
+from streams.notify.http import outcome_of
 from streams.notify.pagerduty import PagerDutyNotifier
 from streams.notify.retry import RetryStage
 from streams.notify.sinks import NOTIFIERS as REGISTRY
 from streams.notify.slack import SlackNotifier
 from streams.notify.webhook import WebhookNotifier
+from streams.selfwatch.alerts import watch_alert
+from streams.selfwatch.judge import Trouble
 from tests.contract.leaks import assert_no_leak
 from tests.unit.respond.samples import alert
 
@@ -204,6 +207,12 @@ async def test_every_status_has_its_outcome(make):
             receiver.status = status
             assert await notifier.notify(alert()) == expected(status), status
         await notifier.close()
+
+
+def test_every_number_that_a_server_can_answer_has_its_outcome():
+    now = datetime.now(UTC)
+    for status in range(200, 600):
+        assert outcome_of(status, None, now) == expected(status), status
 
 
 async def test_redirects_are_not_followed(make):
@@ -454,6 +463,17 @@ async def test_the_end_of_an_incident_ends_it_there_too():
     ((firing,), (resolved, *_)) = got["alertmanager"]
     assert firing["labels"] == resolved["labels"]
     assert firing["endsAt"] > "2026-11-22T10:00:05" == resolved["endsAt"][:19]
+
+
+async def test_a_sign_of_life_ends_by_itself_in_alertmanager():
+    beat = watch_alert(Trouble("heartbeat", "respond", "alive"), "heartbeat", NOW_S, NOW_S)
+    async with serving(Receiver()) as receiver:
+        notifier = alertmanager(receiver.port)
+        await notifier.notify(beat)
+        await notifier.close()
+    ((posted,),) = [msgspec.json.decode(body) for _, body in receiver.got]
+    assert posted["labels"]["alertname"] == "heartbeat"
+    assert posted["endsAt"] == "2026-11-22T10:05:05.000000Z"
 
 
 async def test_text_from_traffic_is_no_markup_for_slack():

@@ -113,8 +113,11 @@ class Watch:
         if not self.settings.audit_database.exists():
             return []
         with sqlite3.connect(f"file:{self.settings.audit_database}?mode=ro", uri=True) as database:
-            rows = database.execute("SELECT event_id FROM documents WHERE kind = 'event'")
-            return [row[0] for row in rows]
+            try:
+                rows = database.execute("SELECT event_id FROM documents WHERE kind = 'event'")
+                return [row[0] for row in rows]
+            except sqlite3.OperationalError:
+                return []  # the file is there a moment before its tables
 
     async def findings(self) -> dict[str, bytes]:
         """Return the latest value of every finding id on the topic."""

@@ -27,6 +27,8 @@ from streams.notify.digest import MAX_HELD, digest_of
 from streams.notify.fit import fitting
 from streams.notify.progress import parse_progress
 from streams.notify.webhook import MAX_BODY_BYTES, webhook_body
+from streams.selfwatch.alerts import watch_alert
+from streams.selfwatch.judge import Trouble
 from streams.topics import ALERTS
 from tests.unit.respond.fakes import FakeRecord
 from tests.unit.respond.samples import alert
@@ -211,6 +213,20 @@ async def test_a_new_sink_is_not_told_what_happened_long_ago(broker):
     assert broker.committed == 3
 
 
+async def test_an_old_sign_of_life_means_nothing(broker):
+    broker.records.clear()
+    now_ms = int(time.time() * 1000)
+    beats = []
+    for age_s in (600, 1):
+        moment_s = time.time() - age_s
+        trouble = Trouble("heartbeat", "respond", "alive")
+        beats.append(watch_alert(trouble, "heartbeat", moment_s, moment_s))
+        broker.put(beats[-1], now_ms - age_s * 1000)
+    notifier = Notifier()
+    await run(notifier, broker, sink=SinkSettings(name="delivery", heartbeat=True))
+    assert notifier.got == [beats[1].id]
+
+
 async def test_a_sink_that_was_away_for_long_is_told_everything(broker):
     broker.commits.append(0)
     for record in broker.records:
@@ -286,6 +302,14 @@ async def test_quiet_hours_hold_back_all_but_the_urgent_and_tell_it_after(broker
     assert [held.id for held in digest.held] == IDS
     assert later.id == alert(id="later").id
     assert parse_progress(broker.metadata).quiet_from is None
+
+
+async def test_what_was_held_is_told_even_if_the_quiet_hours_are_taken_out(broker, monkeypatch):
+    await run(Notifier(), broker, sink=quiet(monkeypatch, 23))
+    broker.put(alert(id="later"))
+    notifier = Notifier()
+    await run(notifier, broker)
+    assert [held.id for held in notifier.alerts[0].held] == IDS
 
 
 async def test_somebody_is_told_when_a_sink_is_disabled(broker):

@@ -317,15 +317,23 @@ class TestCampaigns:
         assert not last.exact
         assert "at least" in last.summary
 
-    def test_campaigns_that_a_detector_finds_join_by_shared_clients(self):
+    def test_campaigns_that_a_detector_finds_join_by_clients_or_by_channel_and_time(self):
         world = World()
-        first = Subject(type="campaign", ids=("a", "b", "c"))
-        more = Subject(type="campaign", ids=("c", "d"))
-        other = Subject(type="campaign", ids=("x", "y"))
-        assert world.find(0, kind="collusion", subject=first) == ["opened"]
-        assert world.find(1, kind="collusion", subject=more) == []
-        assert world.find(2, kind="collusion", subject=other) == ["opened"]
-        assert len(world.incidents.open) == 2
+
+        def found(seconds, *clients, channel="far"):
+            subject = Subject(type="campaign", ids=clients)
+            evidence = {"channel": channel}
+            return world.find(seconds, kind="collusion", subject=subject, evidence=evidence)
+
+        assert found(0, "a", "b", "c") == ["opened"]
+        # Another partition's part of it, then one with a client in common.
+        assert found(1, "x", "y") == []
+        assert found(2, "c", "d", channel="near") == []
+        # Another channel, or much later.
+        assert found(3, "p", "q", channel="margin") == ["opened"]
+        assert found(1000, "m", "n") == ["opened"]
+        sizes = [len(incident.clients) for incident in world.incidents.open.values()]
+        assert sizes == [6, 2, 2]
 
 
 def test_open_incidents_are_bounded_and_none_ends_in_silence():

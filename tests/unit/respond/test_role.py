@@ -126,9 +126,20 @@ async def test_a_repeated_finding_raises_no_second_alert(role, producer, finding
         (b'{"id": 7}', 1),
         (b"[" * 100_000, 1),
         (encoded(time="soon"), 1),
+        (encoded(time="2926-11-22T10:00:00Z"), 1),
         (encoded().replace(b'"high"', b'"enormous"'), 1),
     ],
-    ids=["none", "empty", "torn", "binary", "foreign", "deep", "no time", "bad severity"],
+    ids=[
+        "none",
+        "empty",
+        "torn",
+        "binary",
+        "foreign",
+        "deep",
+        "no time",
+        "far ahead",
+        "bad severity",
+    ],
 )
 async def test_a_bad_finding_is_dead_lettered_and_the_next_one_counts(
     role, producer, findings, value, count
@@ -232,7 +243,7 @@ async def empty_topics(kafka, topics):
 
 async def test_findings_and_feedback_must_not_come_apart(producer, tmp_path):
     role = respond.make(settings(tmp_path))
-    with pytest.raises(Fatal, match="different workers"):
+    with pytest.raises(Fatal, match="did not come together"):
         await role.assigned({Partition(FINDINGS, 0)})
 
 

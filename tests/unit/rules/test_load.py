@@ -35,6 +35,12 @@ def test_the_rules_that_come_with_vedette_are_right_and_their_tests_pass():
     assert len(load_rules().rules) >= 7
 
 
+def test_the_example_in_the_documentation_is_a_rule_whose_tests_pass():
+    page = (BUILT_IN.parents[1] / "docs" / "alerts.md").read_text()
+    (rule,) = parse("alerts.md", page.partition("```yaml\n")[2].partition("```")[0].encode())
+    assert rule.routes == ("oncall",)
+
+
 def test_every_kind_of_finding_of_every_detector_has_a_rule():
     rules = load_rules()
     for entry in registered():

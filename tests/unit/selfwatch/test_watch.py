@@ -154,3 +154,20 @@ async def test_a_broker_that_does_not_answer_is_looked_at_again(monkeypatch):
     for _ in range(3):
         await made.look_once()
     assert [alert.rule for alert in published] == ["lag"]
+
+
+async def test_the_other_sinks_are_told_of_one_that_is_disabled(monkeypatch):
+    view = View(*(Look(float(n), {}, {}, {}, {}) for n in range(2)))
+    monkeypatch.setattr(watcher_module, "BrokerView", lambda *_: view)
+    published = []
+
+    async def publish(alert):
+        published.append(alert)
+
+    made = Watcher(Settings(watch=SETTINGS), publish)
+    made.sink_disabled("oncall", "the receiver answered 410 Gone")
+    await made.look_once()
+    await made.look_once()
+    (alert,) = published
+    assert (alert.rule, alert.subject.ids, alert.severity) == ("sink", ("oncall",), "high")
+    assert "410 Gone" in alert.summary
