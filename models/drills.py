@@ -96,17 +96,19 @@ def _copies(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     x = np.concatenate(groups)[:HARMLESS_QUERIES]
     strength = rng.uniform(0.3, 1.0)
     motion = Motion(strength * Motion.at_random(len(x), rng).where)
-    varied = vary(x, scene.layout, motion, rng)
+    varied = vary(x, scene.layout, motion, rng, sensor=0.0)
     varied[::copies] = x[::copies]
     return varied
 
 
 def _film(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
+    sensor = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.3, 2.0))
     while sum(map(len, frames)) < HARMLESS_QUERIES:
         length = int(rng.integers(15, 80))
         motion = Motion.slow(length, rng, float(rng.uniform(0.02, 0.12)))
-        frames.append(vary(np.repeat(scene.pick(rng)[None], length, 0), scene.layout, motion, rng))
+        scenery = np.repeat(scene.pick(rng)[None], length, 0)
+        frames.append(vary(scenery, scene.layout, motion, rng, sensor=sensor))
     return np.concatenate(frames)[:HARMLESS_QUERIES]
 
 
