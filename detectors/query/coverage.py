@@ -103,7 +103,7 @@ class CoverageConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         )
     },
     cost="O(1)",
-    state_bytes=1024,
+    state_bytes=512,
     needs_profile=True,
 )
 class Coverage:
@@ -130,10 +130,11 @@ class Coverage:
         self._table = ClientTable(
             context.max_clients,
             {
-                "held": ((), np.int64),
-                "total": ((profile.anchors.shape[1],), np.int32),
-                "squares": ((), np.int64),
-                "answers": ((self._groups,), np.int32),
+                # The smallest types that hold sums over less than a window of int8.
+                "held": ((), np.uint8),
+                "total": ((profile.anchors.shape[1],), np.int16),
+                "squares": ((), np.int32),
+                "answers": ((self._groups,), np.uint8),
             },
         )
         windows = max(1, context.run_length_events // WINDOW)
