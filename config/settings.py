@@ -217,6 +217,9 @@ class ElasticSettings(_Section):
         default=None, description="SHA-256 of the server's certificate, in place of a CA"
     )
     unsafe_no_verify: bool = Field(default=False, description="trust any certificate (tests)")
+    unsafe_http: bool = Field(
+        default=False, description="send the API key over http to other hosts (a private network)"
+    )
     namespace: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")
     retention_days: int | None = Field(
         default=None, ge=1, description="how long documents are kept; `setup` needs it"
@@ -234,6 +237,9 @@ class KibanaSettings(_Section):
     api_key: SecretStr | None = None
     api_key_file: Path | None = None
     ca_file: Path | None = None
+    unsafe_http: bool = Field(
+        default=False, description="send the API key over http to other hosts (a private network)"
+    )
     space: str = Field(default="default", pattern=r"^[a-z0-9_-]{1,64}$")
     timeout_s: float = Field(default=60.0, gt=0)
 

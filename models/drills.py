@@ -76,11 +76,11 @@ def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
 
 
 def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
-    """Yield clients that search for an input that the student misreads."""
+    """Yield clients that search for an input that the student misreads, or that copy it."""
     rng = np.random.default_rng([seed, 2])
     for kind, move in _MOVES.items():
         for number in range(CLIENTS):
-            search = _descend if number % 2 else _probe
+            search = _SEARCHES[number % len(_SEARCHES)]
             yield _drill(scene, kind, search(scene, move, rng), hostile=True)
 
 
@@ -96,17 +96,19 @@ def _copies(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     x = np.concatenate(groups)[:HARMLESS_QUERIES]
     strength = rng.uniform(0.3, 1.0)
     motion = Motion(strength * Motion.at_random(len(x), rng).where)
-    varied = vary(x, scene.layout, motion, rng)
+    varied = vary(x, scene.layout, motion, rng, sensor=0.0)
     varied[::copies] = x[::copies]
     return varied
 
 
 def _film(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
+    sensor = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.3, 2.0))
     while sum(map(len, frames)) < HARMLESS_QUERIES:
         length = int(rng.integers(15, 80))
         motion = Motion.slow(length, rng, float(rng.uniform(0.02, 0.12)))
-        frames.append(vary(np.repeat(scene.pick(rng)[None], length, 0), scene.layout, motion, rng))
+        scenery = np.repeat(scene.pick(rng)[None], length, 0)
+        frames.append(vary(scenery, scene.layout, motion, rng, sensor=sensor))
     return np.concatenate(frames)[:HARMLESS_QUERIES]
 
 
@@ -153,6 +155,37 @@ def _descend(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
         if found < margin:
             best, margin = candidate, found
     return to_bytes(np.stack(asked))
+
+
+def _confine(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Try corners of a box round an input, and keep those that lower the margin."""
+    x = scene.pick(rng).astype(float)
+    label, half = scene.label(x), float(np.exp(rng.uniform(np.log(8), np.log(50))))
+    best = np.clip(x + half * np.sign(_blocks(scene, rng)), 0, 255)
+    margin, asked = scene.margin(best, label), [x, best]
+    while len(asked) < QUERIES:
+        change = move(scene, rng)
+        candidate = np.where(change != 0, np.clip(x + half * np.sign(change), 0, 255), best)
+        asked.append(candidate)
+        found = scene.margin(candidate, label)
+        if found < margin:
+            best, margin = candidate, found
+    return to_bytes(np.stack(asked))
+
+
+def _multiply(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Ask about neighbours of a few inputs, and about neighbours of these: a copy learns so."""
+    known = [scene.pick(rng).astype(float) for _ in range(int(rng.integers(4, QUERIES // 2)))]
+    asked, size = list(known), float(np.exp(rng.uniform(np.log(8), np.log(50))))
+    while len(asked) < QUERIES:
+        source = known[len(asked) % len(known)]
+        neighbour = np.clip(source + size * np.sign(move(scene, rng)), 0, 255)
+        asked.append(neighbour)
+        known.append(neighbour)
+    return to_bytes(np.stack(asked))
+
+
+_SEARCHES = (_probe, _descend, _confine, _multiply)
 
 
 def _white(scene: Scene, rng: Generator) -> Vector:

@@ -45,9 +45,17 @@ class Motion:
 
 
 def vary(
-    values: NDArray[np.uint8], layout: Layout, motion: Motion, rng: Generator
+    values: NDArray[np.uint8],
+    layout: Layout,
+    motion: Motion,
+    rng: Generator,
+    *,
+    sensor: float | None = None,
 ) -> NDArray[np.uint8]:
-    """Return inputs (n, elements) as seen from other positions."""
+    """Return inputs (n, elements) as seen from other positions.
+
+    ``sensor`` is the standard deviation of the noise; if None, half of the inputs have some.
+    """
     if not layout.is_image:
         spread = np.maximum(values.std(axis=0), 1.0)
         scale = JITTER * np.abs(motion.where[:, :1])
@@ -56,7 +64,12 @@ def vary(
     images = as_images(values, layout)
     warped = _warp(images, motion.where)
     light = 1 + LIGHT * motion.where[:, 4][:, None, None, None]
-    noise = rng.normal(0, SENSOR, images.shape) * (rng.random((len(images), 1, 1, 1)) < 0.5)
+    level = (
+        SENSOR * (rng.random((len(images), 1, 1, 1)) < 0.5)
+        if sensor is None
+        else np.full((1, 1, 1, 1), sensor)
+    )
+    noise = level * rng.standard_normal(images.shape)
     return to_bytes(as_vectors(warped * light + noise, layout))
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     Attack = Callable[[Oracle, Image, Image, Generator], None]
 
 #: Budgets, pixels in [0, 1]: L2 per root of a pixel for the minimising attacks, and Linf.
-RMS = 0.16
-LINF = 0.3
+RMS = 0.1
+LINF = 0.2
 
 
 def hop_skip_jump(oracle: Oracle, x: Image, other: Image, rng: Generator) -> None:

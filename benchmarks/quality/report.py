@@ -53,8 +53,7 @@ with its first finding of any kind; *named* is the share with a finding of the t
 Delays count the client's queries from its first hostile one. *before success* is the share of
 attacks that reached their goal, but had been found by then; an attack that needs two to five
 queries cannot be. The baselines are implemented from their papers and see the first 250 queries
-of some of the same clients. Time per event is wall time of the whole engine on a shared machine;
-`vedette bench pipeline` measures CPU."""
+of some of the same clients. Speed is measured by `vedette bench pipeline`."""
 
 
 def _model(result: Result) -> list[str]:
@@ -62,10 +61,7 @@ def _model(result: Result) -> list[str]:
     lines = [
         f"## {result.model}",
         "",
-        (
-            f"{result.events:,} events; {result.us_per_event:.1f} µs an event; "
-            f"{result.bytes_per_client:,.0f} bytes of state a client."
-        ),
+        f"{result.events:,} events; {result.bytes_per_client:,.0f} bytes of state a client.",
         "",
         f"![delays and false alarms]({PICTURES}/detection-{result.model}.png)",
         "",

@@ -60,7 +60,7 @@ class Size:
     baseline_clients: int
 
 
-FULL = Size(1000, 200, 24, 120, 500, 2000, 16)
+FULL = Size(400, 120, 16, 120, 400, 1000, 8)
 QUICK = Size(60, 40, 6, 80, 200, 0, 0)
 
 

@@ -28,6 +28,8 @@ LEVELS = (3.0, 5.0, 7.0)
 SILENT_US = 3_600_000_000
 #: Accounts named in a finding.
 MAX_NAMED = 1000
+#: Active accounts from which on there is a population to speak of.
+_POPULATION = 160
 _SHARE = 0.5
 _CONFIDENCE = 1000.0
 
@@ -35,13 +37,13 @@ _CONFIDENCE = 1000.0
 class CampaignConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least accounts of a campaign, and when it has grown enough to be told again.
 
-    ``population`` is the share of all active accounts beyond which it is no campaign: the traffic
-    as a whole has changed.
+    ``population`` is the share of all active accounts beyond which, once they are more than a
+    little suspicious, it is no campaign: the traffic as a whole has changed.
     """
 
     min_accounts: Annotated[int, msgspec.Meta(ge=3)] = 8
     growth: Annotated[float, msgspec.Meta(gt=1)] = 1.25
-    population: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
+    population: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     impurity: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
 
 
@@ -187,21 +189,18 @@ class Campaign:
         """Return the purest group that chance does not explain."""
         sums = self._sums.table["sum"][active, channel]
         found = None
+        changed = (sums >= FIXED_POINT_ONE).sum() > self._config.population * len(active)
+        if changed and len(active) >= _POPULATION:
+            return None
         for level in LEVELS:
             slots = active[sums >= round(level * FIXED_POINT_ONE)]
             count, expected = len(slots), len(active) * math.exp(-level)
             if count < self._config.min_accounts or expected > self._config.impurity * count:
                 continue
-            if count > self._config.population * len(active) and self._crowded(len(active)):
-                continue
             log_e = _log_tail(len(active), count, math.exp(-level))
             if log_e >= self._threshold:
                 found = _Group(channel, level, slots, log_e)
         return found
-
-    def _crowded(self, active: int) -> bool:
-        """Tell whether there are enough accounts to speak of a population."""
-        return active >= 20 * self._config.min_accounts
 
     def _crossing(self, row: int, group: _Group) -> Crossing:
         channel, count = group.channel, len(group.slots)

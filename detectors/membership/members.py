@@ -31,7 +31,9 @@ PROBES, CELL_MEMBERS, MAX_CELLS = 3, 160, 512
 #: Members that tell what the ratio is for others of their kind.
 MAX_NULL = 8000
 RATIO_UNIT = 1 << 16
-_FAR = np.float64(1 << 40)
+_FAR = np.float32(1 << 40)
+#: Multiplications below which OpenBLAS stays in one thread, see `detectors.query.anchors`.
+_SMALL_PRODUCT = 1 << 17
 _ROUNDS = 4
 
 
@@ -64,6 +66,18 @@ class Members:
         """Read what `to_arrays` returned."""
         return cls(**{name: arrays[name] for name in cls.__slots__})
 
+
+class Search:
+    """Finds the nearest members of queries.
+
+    Products of small integers sum to less than 2**24: exact in float32, whatever BLAS does.
+    """
+
+    def __init__(self, members: Members) -> None:
+        self._starts = members.starts
+        self._centres = _Held(members.centres)
+        self._keys = (_Held(members.sketch), _Held(members.embedding))
+
     def ratios(
         self, sketch: NDArray[np.uint8], embedding: NDArray[np.int8], *, skip_self: bool = False
     ) -> NDArray[np.int64]:
@@ -71,30 +85,51 @@ class Members:
 
         ``skip_self`` leaves out the nearest: for members among members.
         """
-        probed = self._probed(sketch)
-        best = np.full((2, len(sketch), RANK + skip_self), _FAR)
-        for cell in np.unique(probed).tolist():
-            rows = np.flatnonzero((probed == cell).any(axis=1))
-            part = slice(int(self.starts[cell]), int(self.starts[cell + 1]))
-            for key, given, held in (
-                (0, sketch, self.sketch),
-                (1, embedding, self.embedding),
-            ):
-                d2 = _squared(given[rows], held[part])
+        given = (sketch.astype(np.float32), embedding.astype(np.float32))
+        probed = self._probed(given[0])
+        rank = RANK + skip_self
+        best = np.full((2, len(sketch), rank), _FAR, np.float32)
+        order = np.argsort(probed, axis=None, kind="stable")
+        cells, first = np.unique(probed.ravel()[order], return_index=True)
+        for cell, rows in zip(
+            cells.tolist(), np.split(order // probed.shape[1], first[1:]), strict=True
+        ):
+            part = slice(int(self._starts[cell]), int(self._starts[cell + 1]))
+            for key, held in enumerate(self._keys):
+                d2 = held.squared(given[key][rows], part)
                 joined = np.concatenate([best[key, rows], d2], axis=1)
-                best[key, rows] = np.partition(joined, best.shape[2] - 1, axis=1)[
-                    :, : best.shape[2]
-                ]
-        ordered = np.sort(best, axis=2)[:, :, int(skip_self) :]
+                best[key, rows] = np.partition(joined, rank - 1, axis=1)[:, :rank]
+        ordered = np.sort(best, axis=2)[:, :, int(skip_self) :].astype(np.float64)
         ratio = np.floor(ordered[:, :, 0] * RATIO_UNIT / np.maximum(ordered[:, :, -1], 1.0))
-        return np.minimum(ratio, RATIO_UNIT).astype(np.int64).T
+        return np.asarray(np.minimum(ratio, RATIO_UNIT), np.int64).T
 
-    def _probed(self, sketch: NDArray[np.uint8]) -> NDArray[np.intp]:
-        d2 = _squared(sketch, self.centres)
-        probes = min(PROBES, len(self.centres))
-        # Ties go to the first cell, whatever stands beside it.
-        order: NDArray[np.intp] = np.argsort(d2, axis=1, kind="stable")[:, :probes]
-        return order
+    def _probed(self, sketch: NDArray[np.float32]) -> NDArray[np.intp]:
+        """Return the nearest cells; ties go to the first, whatever stands beside it."""
+        cells = len(self._starts) - 1
+        d2 = self._centres.squared(sketch, slice(None)).astype(np.float64)
+        probes = min(PROBES, cells)
+        key = d2 * cells + np.arange(cells)
+        chosen: NDArray[np.intp] = np.argpartition(key, probes - 1, axis=1)[:, :probes]
+        return chosen
+
+
+class _Held:
+    """Vectors of small integers with their squared lengths."""
+
+    def __init__(self, vectors: NDArray[Any]) -> None:
+        self._rows = vectors.astype(np.float32)
+        self._norms = (self._rows * self._rows).sum(axis=1)
+
+    def squared(self, given: NDArray[np.float32], part: slice) -> NDArray[np.float32]:
+        """Return squared distances to the vectors of a part."""
+        held = self._rows[part]
+        dot = np.empty((len(given), len(held)), np.float32)
+        step = max(1, _SMALL_PRODUCT // max(1, held.size))
+        for at in range(0, len(given), step):
+            dot[at : at + step] = given[at : at + step] @ held.T
+        norms = np.einsum("ij,ij->i", given, given)
+        d2: NDArray[np.float32] = np.maximum(norms[:, None] + self._norms[part] - 2 * dot, 0)
+        return d2
 
 
 def fit_members(
@@ -113,31 +148,22 @@ def fit_members(
     """
     rng = np.random.default_rng(seed)
     centres = _centres(sketch, rng)
-    cell = np.concatenate(
-        [
-            np.argmin(_squared(sketch[at : at + 4096], centres), axis=1)
-            for at in range(0, len(sketch), 4096)
-        ]
-    )
+    cell = _nearest(sketch, centres)
     order = np.argsort(cell, kind="stable")
     starts = np.r_[0, np.cumsum(np.bincount(cell, minlength=len(centres)))].astype(np.int64)
     members = Members(sketch[order], embedding[order], centres, starts, np.zeros((2, 0), np.int64))
     chosen = rng.permutation(len(sketch))[:MAX_NULL]
-    null = _in_parts(members, sketch[chosen], embedding[chosen], skip_self=True)
-    others = _in_parts(members, *benign, skip_self=False)
+    search = Search(members)
+    null = search.ratios(sketch[chosen], embedding[chosen], skip_self=True)
+    others = search.ratios(*benign)
     known = np.concatenate([null, others[others[:, 0] > 0]])
     thresholds = np.stack([tail_thresholds(known[:, key]) for key in range(2)])
     return replace(members, thresholds=thresholds)
 
 
-def _in_parts(
-    members: Members, sketch: NDArray[np.uint8], embedding: NDArray[np.int8], *, skip_self: bool
-) -> NDArray[np.int64]:
-    parts = [
-        members.ratios(sketch[at : at + 1024], embedding[at : at + 1024], skip_self=skip_self)
-        for at in range(0, len(sketch), 1024)
-    ]
-    return np.concatenate([*parts, np.zeros((0, 2), np.int64)])
+def _nearest(sketch: NDArray[np.uint8], centres: NDArray[np.uint8]) -> NDArray[np.intp]:
+    held = _Held(centres)
+    return np.asarray(held.squared(sketch.astype(np.float32), slice(None)).argmin(axis=1), np.intp)
 
 
 def _centres(sketch: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -146,18 +172,10 @@ def _centres(sketch: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.
     sample = sketch[rng.permutation(len(sketch))[: 40 * count]]
     centres = sample[:count].copy()
     for _ in range(_ROUNDS):
-        cell = np.argmin(_squared(sample, centres), axis=1)
+        cell = _nearest(sample, centres)
         size = np.bincount(cell, minlength=count)
         total = np.zeros((count, sample.shape[1]), np.int64)
         np.add.at(total, cell, sample)
         held = size > 0
         centres[held] = total[held] // size[held][:, None]
     return centres
-
-
-def _squared(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
-    """Return all squared distances: sums of integers that float32 holds exactly."""
-    left, right = one.astype(np.float32), other.astype(np.float32)
-    norms = (left * left).sum(axis=1)[:, None] + (right * right).sum(axis=1)[None, :]
-    d2: NDArray[np.float64] = (norms - 2 * (left @ right.T)).astype(np.float64)
-    return np.maximum(d2, 0.0)

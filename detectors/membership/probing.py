@@ -10,6 +10,7 @@ import numpy as np
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import EvidenceSums, MeanBet, Rise, TailTable, hedged
+from detectors.membership.members import Search
 from detectors.query.runs import Runs
 from detectors.registry import Kind, register
 from detectors.tables import State, nest, pick
@@ -58,6 +59,7 @@ class MembershipProbing:
         self._mean = MeanBet()
         self._share = config.share
         if self._members is not None:
+            self._search = Search(self._members)
             self._tables = [TailTable(row[None]) for row in self._members.thresholds]
 
     @property
@@ -72,7 +74,7 @@ class MembershipProbing:
             return []
         segments = Segments.of(rows, piece.slot[rows])
         order, batch = segments.order, piece.batch
-        ratios = self._members.ratios(batch.sketch[order], batch.embedding[order])
+        ratios = self._search.ratios(batch.sketch[order], batch.embedding[order])
         none = np.zeros(len(order), np.intp)
         ranks = [table.rank(ratios[:, key], none) for key, table in enumerate(self._tables)]
         log_e = self._mean.log_e(*ranks)[:, None]

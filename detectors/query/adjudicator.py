@@ -30,7 +30,7 @@ DEPTH = 3
 #: The outcome is held within this.
 STEEPEST = 4 * FIXED_POINT_ONE
 #: Harmless drills may come this near to the threshold of the default run length, but for a few.
-_TOLERATED = 0.85 * np.log(3 * 60_000) * FIXED_POINT_ONE
+_TOLERATED = 0.8 * np.log(3 * 60_000) * FIXED_POINT_ONE
 _TOLERATED_SHARE = 0.007
 _OFFSETS = np.arange(0.0, 8.0, 0.25) * FIXED_POINT_ONE
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 #: Shares are told in these steps, so that the last bits of a machine never show.
 _STEPS = 64
 _RIDGE = 64
+#: A constant this large makes the ridge weigh little on a change of all shades.
+_SHADE = 64
 
 
 class Motion:
@@ -71,7 +73,7 @@ class Motion:
         light = image - image.mean(axis=(1, 2, 3), keepdims=True).astype(np.int64)
         parts = [
             light,
-            np.ones_like(image),
+            np.full_like(image, _SHADE),
             down,
             right,
             y * right - x * down,

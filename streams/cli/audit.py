@@ -27,7 +27,7 @@ class Filters:
     text: Annotated[str | None, Parameter(help="words of the message")] = None
     since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None
     until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None
-    kind: Annotated[Literal["event", "alert"] | None, Parameter(help="only these")] = None
+    kind: Annotated[Literal["event", "alert", "dlq"] | None, Parameter(help="only these")] = None
 
     def query(self, limit: int = 0) -> Query:
         """Return what the stores understand."""
@@ -156,6 +156,9 @@ def verify(
         tuple[Path, ...],
         Parameter(help="checkpoints that were kept elsewhere", consume_multiple=True),
     ] = (),
+    kafka: Annotated[
+        bool, Parameter(help="also against records and checkpoints that Kafka still holds")
+    ] = False,
     key: Annotated[Path | None, Parameter(help="public key of the checkpoints (.pub)")] = None,
     json: Annotated[bool, Parameter(help="one JSON object")] = False,
 ) -> None:
@@ -177,7 +180,7 @@ def verify(
     if record is not None:
         check_record(record, verifier)
     else:
-        check_trail(verifier, checkpoints, as_json=json)
+        check_trail(verifier, checkpoints, kafka=kafka, as_json=json)
 
 
 @app.command
@@ -210,6 +213,24 @@ def check(
     from streams.cli.audit_check import check_evidence, verifier_at
 
     check_evidence(evidence, verifier_at(key))
+
+
+@app.command
+def consistency(
+    checkpoints: Annotated[Path, Parameter(help="file of checkpoints that were kept elsewhere")],
+    *,
+    key: Annotated[Path | None, Parameter(help="public key of the checkpoints (.pub)")] = None,
+) -> None:
+    """Prove that each log continues what was signed earlier, without reading all of it.
+
+    Examples
+    --------
+    ``vedette audit consistency kept.jsonl --key audit.pub``
+        One line a checkpoint; the exit code is 1 if one is not the beginning of its log.
+    """
+    from streams.cli.audit_check import check_kept, verifier_at
+
+    check_kept(checkpoints, verifier_at(key))
 
 
 @app.command

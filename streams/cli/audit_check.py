@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,11 +13,21 @@ from rich.console import Console
 from config.errors import ConfigError, VedetteError
 from config.settings import load_settings
 from streams.cli.view import add_row, audit_trail, table
-from streams.ledger.note import NoteVerifier, ensure_signer, load_verifier
-from streams.ledger.proof import InclusionProof, check_proof, kept_roots, prove
-from streams.ledger.publish import read_checkpoints
-from streams.ledger.trail import TrailReport, verify_trail
+from streams.ledger.kafka import indexed_records, published_notes
+from streams.ledger.note import Checkpoint, NoteVerifier, ensure_signer, load_verifier
+from streams.ledger.proof import (
+    InclusionProof,
+    ProofFailed,
+    check_consistency,
+    check_proof,
+    kept_roots,
+    prove,
+    prove_consistency,
+)
+from streams.ledger.publish import read_notes
+from streams.ledger.trail import ProvenTrail, TrailReport, compare_rows, verify_trail
 from streams.respond.text import shown
+from streams.roles.index import build_rows
 from streams.store.logs import Logs, SegmentRules
 from streams.store.sqlite import AuditWriter
 
@@ -23,6 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from config.settings import KafkaSettings
+    from streams.ledger.report import Fault
     from streams.store.erasure import Erasure
 
 RECORD_FILE, PROOF_FILE = "record.json", "proof.json"
@@ -40,7 +54,9 @@ def verifier_at(key: Path | None) -> NoteVerifier:
     return load_verifier(key or load_settings().checkpoint_key.with_suffix(".pub"))
 
 
-def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) -> None:
+def check_trail(
+    verifier: NoteVerifier, kept: Sequence[Path], *, kafka: bool, as_json: bool
+) -> None:
     """Check the whole trail and say what was found.
 
     Raises
@@ -50,7 +66,11 @@ def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) 
     """
     from rich.progress import Progress
 
-    witnessed = [item for path in kept for item in read_checkpoints(path, verifier)]
+    settings = load_settings().kafka
+    notes = [note for path in kept for note in read_notes(path)]
+    if kafka:
+        notes += asyncio.run(published_notes(settings))
+    witnessed = [verifier.open(note) for note in notes]
     with (
         audit_trail() as trail,
         Progress(console=Console(stderr=True), transient=True) as bars,
@@ -64,6 +84,10 @@ def check_trail(verifier: NoteVerifier, kept: Sequence[Path], *, as_json: bool) 
             witnessed=witnessed,
             progress=lambda origin, done: bars.update(tasks[origin], completed=done),
         )
+        if kafka:
+            report = report._replace(
+                faults=(*report.faults, *asyncio.run(_compared(trail, settings)))
+            )
     if as_json:
         sys.stdout.write(msgspec.json.encode(report._asdict()).decode() + "\n")
     else:
@@ -87,6 +111,11 @@ def _print_report(report: TrailReport) -> None:
             len(item.faults) + item.unnamed,
         )
     console.print(logs)
+    if report.expired:
+        console.print(
+            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch "
+            "drops what is older than its retention."
+        )
     if not report.faults:
         console.print(
             f"{report.records:,} records as they were written; "
@@ -97,6 +126,51 @@ def _print_report(report: TrailReport) -> None:
     for fault in report.faults[:SHOWN_FAULTS]:
         add_row(faults, fault.kind, fault.origin, fault.event_id, fault.text)
     console.print(faults)
+
+
+async def _compared(trail: ProvenTrail, settings: KafkaSettings) -> list[Fault]:
+    """Compare the trail with the records that Kafka still holds."""
+    faults = []
+    namespace = load_settings().elastic.namespace
+    async for records in indexed_records(settings):
+        rows, _ = build_rows(records, namespace)
+        faults += compare_rows(trail, rows)
+    return faults
+
+
+def check_kept(path: Path, verifier: NoteVerifier) -> None:
+    """Prove each checkpoint of a file to be the beginning of its log.
+
+    Raises
+    ------
+    TamperedError
+        If one is not.
+    """
+    failed = 0
+    with audit_trail() as trail:
+        for note in read_notes(path):
+            old = verifier.open(note)
+            try:
+                new = _continued(trail, note, old, verifier)
+                verdict = f"continued to {new.size} records at {new.time}"
+            except ProofFailed as error:
+                failed += 1
+                verdict = f"NOT CONTINUED: {error}"
+            sys.stdout.write(shown(f"{old.origin} {old.size}: {verdict}", 300) + "\n")
+    if failed:
+        raise TamperedError(f"{failed} checkpoints are not the beginning of their logs")
+
+
+def _continued(
+    trail: ProvenTrail, note: str, old: Checkpoint, verifier: NoteVerifier
+) -> Checkpoint:
+    """Return the newest checkpoint of a log, proven to continue an older one."""
+    segments = trail.segments(old.origin)
+    if not segments:
+        raise ProofFailed(f"the log {old.origin} is missing")
+    roots = kept_roots(segments, partial(trail.leaves, old.origin))
+    proof = prove_consistency(note, old.size, segments[-1], roots)
+    return check_consistency(proof, verifier)[1]
 
 
 def check_record(event_id: str, verifier: NoteVerifier) -> None:

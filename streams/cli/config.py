@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import cyclopts
 
+#: Settings whose keys are names that users choose: variables can only hold them as JSON.
+_OF_USERS = frozenset({"sources"})
+
 app = cyclopts.App(name="config", help="Show the effective configuration.")
 
 
@@ -38,7 +41,7 @@ def flatten(values: dict[str, object], prefix: str = "VEDETTE_") -> list[str]:
     lines: list[str] = []
     for name, value in values.items():
         variable = prefix + name.upper()
-        if isinstance(value, dict):
+        if isinstance(value, dict) and name not in _OF_USERS:
             lines += flatten(value, variable + "__")
         else:
             shown = "" if value is None else value if isinstance(value, str) else json.dumps(value)

@@ -39,15 +39,12 @@ def list_letters(
 ) -> None:
     """List dead letters, and how many there are of each reason.
 
-    Examples
-    --------
-    What was refused in the last hour:
+    **Examples:**
 
-        vedette dlq list --since 1h
+    - `vedette dlq list --since 1h`: what was refused in the last hour.
 
-    Of another topic, for a script:
-
-        vedette dlq list seldon.prod.model.iris.inputs --reason unknown_format --json
+    - `vedette dlq list seldon.prod.model.iris.inputs --reason unknown_format --json`: of another
+      topic, for a script.
     """
     import asyncio
     from collections import Counter, deque
@@ -80,9 +77,11 @@ def show(
 ) -> None:
     """Show one dead letter: why it was refused, its key and its headers.
 
-    Examples
-    --------
-        vedette dlq show vedette.events.v1.dlq-0-17
+    **Examples:**
+
+    - `vedette dlq show vedette.events.v1.dlq-0-17`: all but the payload.
+
+    - `vedette dlq show vedette.events.v1.dlq-0-17 --out payload.bin`: the payload, to a file.
     """
     import asyncio
 
@@ -125,13 +124,11 @@ def replay(
     later replay leaves alone unless told otherwise. Replaying the same letters twice brings
     their events twice: narrow the choice with `--since`.
 
-    Examples
-    --------
-    See what it would do, then do it:
+    **Examples:**
 
-        vedette dlq replay --reason too_large --dry-run
+    - `vedette dlq replay --reason too_large --dry-run`: see what it would do.
 
-        vedette dlq replay --reason too_large
+    - `vedette dlq replay --reason too_large --since 2h`: those of the last two hours.
     """
     import asyncio
 

@@ -11,15 +11,11 @@ def intake() -> None:
     request is answered with 202 once Kafka has all of it. It listens on loopback alone until
     `VEDETTE_INTAKE__HOST` says otherwise, and then needs `VEDETTE_INTAKE__TOKEN`.
 
-    Examples
-    --------
-    For the loggers on this machine:
+    **Examples:**
 
-        vedette intake
+    - `vedette intake`: for the loggers on this machine.
 
-    For a cluster:
-
-        VEDETTE_INTAKE__HOST=0.0.0.0 VEDETTE_INTAKE__TOKEN=... vedette intake
+    - `VEDETTE_INTAKE__HOST=0.0.0.0 VEDETTE_INTAKE__TOKEN=... vedette intake`: for a cluster.
     """
     import asyncio
 

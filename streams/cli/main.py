@@ -72,11 +72,15 @@ def _version() -> str:
         return "not installed"
 
 
-def build_app() -> cyclopts.App:
-    """Return the command with every sub-command registered and none imported."""
+def build_app(chosen: str | None = None) -> cyclopts.App:
+    """Return the command with every sub-command registered and none imported.
+
+    The chosen one explains itself at length; the line here would hide that.
+    """
     app = cyclopts.App(name="vedette", help=HELP, help_format="markdown", version=_version)
     for name, path, group, text in COMMANDS:
-        app.command(path, name=name, group=group, help=text)
+        line = {} if name == chosen else {"help": text}
+        app.command(path, name=name, group=group, **line)
     return app
 
 
@@ -89,8 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit code is 0, 1 if something failed, 2 if the command or the configuration is wrong,
     130 after Ctrl-C.
     """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments))
+        build_app(tokens[0] if tokens else None)(tokens)
     except ConfigError as error:
         _fail(str(error), 2)
     except VedetteError as error:

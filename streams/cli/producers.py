@@ -150,13 +150,11 @@ def producers(
 ) -> None:
     """Print the configuration that connects a producer to this installation.
 
-    Examples
-    --------
-    Which there are, and one of them:
+    **Examples:**
 
-        vedette producers
+    - `vedette producers`: which there are.
 
-        vedette producers litellm
+    - `vedette producers litellm`: what to write into LiteLLM's `config.yaml`.
     """
     import sys
 

@@ -20,15 +20,12 @@ def pseudonym(
 
     There is no way back: only someone who knows the identity, and may read the key, finds it.
 
-    Examples
-    --------
-    All of what alice did:
+    **Examples:**
 
-        vedette audit search --client "$(vedette pseudonym client alice)"
+    - `vedette audit search --client "$(vedette pseudonym client alice)"`: all of what alice did.
 
-    A credential, without leaving it in the shell's history:
-
-        vedette pseudonym key < credential.txt
+    - `vedette pseudonym key < credential.txt`: a credential, without leaving it in the shell's
+      history.
     """
     import sys
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 UNJOINABLE = {"vedette.join": "unjoinable"}
 _ID_HEADERS = ("x-request-id", "request-id", "x-correlation-id", "correlation-id")
+#: No header that a caller may write names the client, unless the settings say so.
 _RULES = IdentityRules(
-    client=("header:x-user-id",),
     key=("header:x-api-key",),
     network=("header:x-forwarded-for",),
     user_agent=("header:user-agent",),

@@ -167,7 +167,7 @@ def _unpacked(value: Any) -> list[str]:
             value = decode_json(_ANY, value.encode())
         except PoisonRecord:  # it only looked like JSON
             return [value]
-    return list(walk_texts(value))
+    return walk_texts(value)
 
 
 def _first(found: Attributes, names: tuple[str, ...]) -> Any:

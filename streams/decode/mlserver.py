@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
-_RULES = IdentityRules(
-    client=("header:x-user-id",), key=("header:x-api-key",), network=("header:x-forwarded-for",)
-)
+#: No header that a caller may write names the client, unless the settings say so.
+_RULES = IdentityRules(key=("header:x-api-key",), network=("header:x-forwarded-for",))
 
 
 class _Signs(msgspec.Struct, gc=False):

@@ -170,6 +170,8 @@ def packed_varints(data: memoryview, limit: int) -> NDArray[np.uint64]:
         raise poison("too_many_elements")
     if not len(raw):
         return np.zeros(0, np.uint64)
+    if len(ends) == len(raw):  # small numbers only, one byte each
+        return raw.astype(np.uint64)
     if not len(ends) or ends[-1] != len(raw) - 1:
         raise poison("malformed_protobuf")
     starts = np.concatenate(([0], ends[:-1] + 1))

@@ -181,7 +181,7 @@ class RecordDecoder:
             or attributes.modelid
             or attributes.inferenceservicename,
             attributes.modelversion or (response.model_version if response else None),
-            attributes.endpoint,
+            _without_query(attributes.endpoint),
         )
         return [Interaction(f"{prefix}{index}", *known) for index in range(first, first + count)]
 
@@ -261,6 +261,11 @@ class RecordDecoder:
             return text
         row.params = {**(row.params or {}), TRUNCATED_PARAM: column}
         return data[:limit].decode("utf-8", "ignore")
+
+
+def _without_query(endpoint: str | None) -> str | None:
+    """Cut off what may hold a credential."""
+    return endpoint.partition("?")[0] if endpoint and "?" in endpoint else endpoint
 
 
 def _add_refusal(rows: list[Interaction], attributes: Attributes) -> None:

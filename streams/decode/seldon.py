@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     _Read = tuple[Part, RequestBody | None, ResponseBody | None]
 
 _PARTS = {"inputs": Part.REQUEST, "outputs": Part.RESPONSE, "errors": Part.RESPONSE}
+#: No header that a caller may write names the client, unless the settings say so.
 _RULES = IdentityRules(
-    client=("header:x-user-id",),
     key=("header:x-api-key",),
     network=("header:x-forwarded-for",),
     user_agent=("header:user-agent",),
@@ -49,9 +49,10 @@ class Place(NamedTuple):
         """Read ``<prefix>.<namespace>.{model|pipeline}.<name>.{inputs|outputs}``."""
         names = topic.split(".")
         part = _PARTS.get(names[-1]) if len(names) > 3 else None
-        if part is None:
+        is_error = names[-2:] == ["errors", "errors"]
+        if part is None or not (is_error or names[-3] in ("model", "pipeline")):
             return cls(topic, pipeline, None, is_error=False)
-        if names[-1] == "errors":
+        if is_error:
             source = ".".join([*names[:-2], "pipeline", pipeline or ""])
             return cls(source, pipeline, part, is_error=True)
         return cls(".".join(names[:-1]), names[-2], part, is_error=False)
@@ -65,12 +66,12 @@ class SeldonFormat:
         self._limit = bodies.limits.identity_bytes
 
     def events(self, record: Record, value: bytes, attributes: Attributes) -> tuple[Event] | None:
-        """Return the half; None without a header of Seldon's."""
+        """Return the half; None without a header of Seldon's, elsewhere than in its topics."""
         kind = header(record, "seldon-infer-type", self._limit)
         pipeline = header(record, "pipeline", self._limit)
-        if kind is None and pipeline is None:
-            return None
         place = Place.of(record.topic, pipeline)
+        if kind is None and pipeline is None and place.part is None:
+            return None
         event_id = header(record, "x-request-id", self._limit) or self._id_of_key(record.key)
         if not event_id:
             raise poison("missing_attribute")

@@ -9,7 +9,7 @@ import msgspec
 from streams.decode.json_body import decode_json, is_null, try_decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from streams.decode.json_body import Body
 
@@ -51,27 +51,36 @@ def flat_text(body: Body) -> str:
     return value if isinstance(value, str) else "\n".join(walk_texts(value))
 
 
-def walk_texts(value: Any, depth: int = 0) -> Iterator[str]:
-    """Yield the texts of nested content; what lies too deep is not looked for.
+def walk_texts(value: Any) -> list[str]:
+    """Return the texts of nested content; what lies too deep is not looked for.
 
     A tool call's arguments that are an object are given as JSON: they are what the model wrote.
     """
+    texts: list[str] = []
+    _collect(value, texts, 0)
+    return texts
+
+
+def _collect(value: Any, texts: list[str], depth: int) -> None:
     if isinstance(value, str):
         if value:
-            yield value
+            texts.append(value)
+    elif depth == _MAX_DEPTH:
         return
-    if depth == _MAX_DEPTH:
-        return
-    items = value if isinstance(value, list) else []
-    if isinstance(value, dict):
-        members = (value.get(name) for name in _TEXT_MEMBERS)
-        items = [_as_json(member) if isinstance(member, dict) else member for member in members]
-    for item in items:
-        yield from walk_texts(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _collect(item, texts, depth + 1)
+    elif isinstance(value, dict):
+        _collect_members(value, texts, depth + 1)
 
 
-def _as_json(members: dict[str, Any]) -> str:
-    return msgspec.json.encode(members).decode()
+def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
+    for name in _TEXT_MEMBERS:
+        member = members.get(name)
+        if isinstance(member, dict):
+            texts.append(msgspec.json.encode(member).decode())
+        elif member is not None:
+            _collect(member, texts, depth)
 
 
 def failure_code(error: Body, limit: int) -> str | None:

@@ -82,7 +82,7 @@ def secret(direct: SecretStr | None, file: Path | None, name: str) -> str | None
         If the file cannot be read.
     """
     if direct is not None:
-        return direct.get_secret_value()
+        return direct.get_secret_value() or None  # a compose file passes on what is empty
     if file is None:
         return None
     try:
@@ -93,7 +93,7 @@ def secret(direct: SecretStr | None, file: Path | None, name: str) -> str | None
 
 def _options(settings: ElasticSettings) -> dict[str, Any]:
     key = secret(settings.api_key, settings.api_key_file, "VEDETTE_ELASTIC__API_KEY_FILE")
-    if key is not None:
+    if key is not None and not settings.unsafe_http:
         _refuse_clear_text(settings)
     options: dict[str, Any] = {
         "hosts": list(settings.urls),
@@ -127,5 +127,5 @@ def _refuse_clear_text(settings: ElasticSettings) -> None:
         if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
             raise ConfigError(
                 "an API key is not sent over http to another host; use https in "
-                "VEDETTE_ELASTIC__URLS"
+                "VEDETTE_ELASTIC__URLS, or, in a private network, VEDETTE_ELASTIC__UNSAFE_HTTP"
             )

@@ -24,9 +24,13 @@ _TERMS = {
     "client": "related.user",
     "model": "vedette.model.name",
     "tenant": "organization.id",
-    "kind": "event.kind",
     "rule": "rule.id",
 }
+
+
+#: What ECS calls the kinds that the embedded store names otherwise.
+_KINDS = {"dlq": "pipeline_error"}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class ElasticReader:
@@ -42,7 +46,8 @@ class ElasticReader:
 
     def __init__(self, client: Elasticsearch, namespace: str) -> None:
         self._client = client
-        self._index = f"logs-vedette.audit-{namespace},logs-vedette.alert-{namespace}"
+        datasets = ("audit", "alert", "dlq")
+        self._index = ",".join(f"logs-vedette.{dataset}-{namespace}" for dataset in datasets)
 
     def search(self, query: Query) -> list[Document]:
         """Return the newest documents that match, newest first."""
@@ -97,6 +102,8 @@ def search_query(query: Query) -> dict[str, Any]:
         for name, field in _TERMS.items()
         if getattr(query, name) is not None
     ]
+    if query.kind is not None:
+        filters.append({"term": {"event.kind": _KINDS.get(query.kind, query.kind)}})
     if query.text is not None:
         filters.append({"match_phrase": {"message": query.text}})
     times = {
@@ -119,7 +126,7 @@ def _document(source: Mapping[str, Any]) -> Document:
         seq=int(event.get("sequence", 0)),
         event_id=str(event.get("id", "")),
         ts=ts,
-        kind=str(event.get("kind", "")),
+        kind=_NAMES.get(str(event.get("kind")), str(event.get("kind", ""))),
         client=_text(source.get("user", {}).get("id")),
         model=_text(own.get("model", {}).get("name")),
         rule_id=_text(source.get("rule", {}).get("id")),

@@ -9,7 +9,8 @@ import msgspec
 
 from streams.elastic.document import base36, id_prefix
 from streams.store import ecs
-from streams.topics import ALERTS, AUDIT
+from streams.store.dead_letters import DLQ_DATASET
+from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX
 
 if TYPE_CHECKING:
     from streams.ledger.log import Segment
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 CHECKPOINT_DATASET = "vedette.checkpoint"
 _DATASETS = {AUDIT: ecs.AUDIT_DATASET, ALERTS: ecs.ALERT_DATASET}
 #: What holds records of logs.
-LOGGED_STREAMS = "logs-vedette.audit-*,logs-vedette.alert-*"
+LOGGED_STREAMS = "logs-vedette.audit-*,logs-vedette.alert-*,logs-vedette.dlq-*"
 CHECKPOINT_STREAMS = "logs-vedette.checkpoint-*"
 
 
 def stream_of(topic: str, namespace: str) -> str:
     """Return the data stream of a topic's documents."""
-    return f"logs-{_DATASETS[topic]}-{namespace}"
+    dataset = DLQ_DATASET if topic.endswith(DLQ_SUFFIX) else _DATASETS[topic]
+    return f"logs-{dataset}-{namespace}"
 
 
 def checkpoint_document(segment: Segment, namespace: str) -> tuple[str, str, bytes]:

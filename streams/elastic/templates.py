@@ -146,7 +146,10 @@ def _flat(body: Any, like: Any, path: str = "") -> Iterator[tuple[str, str]]:
             if below is not None:
                 yield from _flat(below, inner, f"{path}.{name}" if path else name)
         return
-    if isinstance(body, dict | list):
+    if isinstance(like, list) and isinstance(body, list) and len(like) == len(body) > 0:
+        for number, (below, inner) in enumerate(zip(body, like, strict=True)):
+            yield from _flat(below, inner, f"{path}.{number}")
+    elif isinstance(body, dict | list):
         yield path, msgspec.json.encode(body if like else like, order="sorted").decode()
     else:
         yield path, str(body).lower() if isinstance(body, bool) else str(body)

@@ -30,6 +30,8 @@ class ElasticTrail:
         The data streams.
     """
 
+    may_expire = True
+
     def __init__(
         self,
         client: Elasticsearch,
@@ -99,6 +101,23 @@ class ElasticTrail:
             origin, position = source["vedette"]["chain"]["log"], source["event"]["sequence"]
             return origin, position, record_of(source) or b""
         return None
+
+    def hashes(self, event_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the recorded hashes of the documents that are there."""
+        found: dict[str, bytes] = {}
+        for first in range(0, len(event_ids), PAGE):
+            wanted = list(event_ids[first : first + PAGE])
+            answer = self._client.search(
+                index=self._logged,
+                ignore_unavailable=True,
+                size=2 * PAGE,
+                source_includes=["event.id", "event.hash"],
+                query={"terms": {"event.id": wanted}},
+            )
+            for hit in answer["hits"]["hits"]:
+                event = hit["_source"]["event"]
+                found[event["id"]] = _hash(event.get("hash"))
+        return found
 
     def strays(self) -> Sequence[str]:
         """Return ids of documents that belong to no log."""

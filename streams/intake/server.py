@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 from aiohttp import web
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from config.errors import PoisonRecord
 from streams.intake.access import access_of
@@ -179,6 +179,8 @@ class Intake:
             async with asyncio.timeout(self._settings.acknowledge_timeout_s):
                 pending = [await self._send(post) for post in posts]
                 await asyncio.gather(*pending)
+        except MessageSizeTooLargeError:
+            return _answer(413, "an event is larger than the topic takes")
         except (KafkaError, TimeoutError) as error:
             log.warning("intake.not_acknowledged", reason=type(error).__name__)
             return _answer(503, "Kafka did not acknowledge")

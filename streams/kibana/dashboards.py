@@ -23,7 +23,10 @@ CHECKPOINT: Final = DataView(
     "Vedette checkpoints",
     "vedette.checkpoint",
 )
-VIEWS: Final = (AUDIT, ALERT, CHECKPOINT)
+DEAD_LETTER: Final = DataView(
+    "vedette-dlq", "logs-vedette.dlq-*", "Vedette dead letters", "vedette.dlq"
+)
+VIEWS: Final = (AUDIT, ALERT, CHECKPOINT, DEAD_LETTER)
 
 _CALLS = Measure("count", "Interactions")
 _CLIENTS = Measure("unique_count", "Clients", "user.id")
@@ -265,8 +268,7 @@ DETECTORS = Dashboard(
 PIPELINE = Dashboard(
     "pipeline",
     "[Vedette] Pipeline health",
-    "Whether everything arrives, is scanned, and is signed. Lag and dead letters are metrics of "
-    "the roles.",
+    "Whether everything arrives, is scanned, and is signed.",
     (
         *_tiles(
             AUDIT,
@@ -295,6 +297,19 @@ PIPELINE = Dashboard(
             (
                 Terms("vedette.kafka.topic", "Topic", 5),
                 Terms("vedette.kafka.partition", "Partition", 16),
+            ),
+        ),
+        Panel(
+            "letters", "Dead letters by reason", "bar_stacked", DEAD_LETTER, Grid(0, 30, 24, 12),
+            (Measure("count", "Dead letters"),), (Terms("error.code", "Reason", 8),),
+            over_time=True,
+        ),
+        Panel(
+            "refused", "Dead letters by topic", "table", DEAD_LETTER, Grid(24, 30, 24, 12),
+            (Measure("count", "Dead letters"),),
+            (
+                Terms("vedette.dead_letter.topic", "Topic", 8),
+                Terms("vedette.dead_letter.stage", "Stage", 5),
             ),
         ),
     ),

@@ -105,8 +105,12 @@ def _headers(settings: KibanaSettings) -> dict[str, str]:
     key = secret(settings.api_key, settings.api_key_file, "VEDETTE_KIBANA__API_KEY_FILE")
     if key is not None:
         parts = urlsplit(settings.url)
-        if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-            raise ConfigError("an API key is not sent over http to another host; use https")
+        private = settings.unsafe_http or parts.hostname in _LOOPBACK
+        if parts.scheme == "http" and not private:
+            raise ConfigError(
+                "an API key is not sent over http to another host; use https, or, in a private "
+                "network, VEDETTE_KIBANA__UNSAFE_HTTP"
+            )
         headers["Authorization"] = f"ApiKey {key}"
     return headers
 

@@ -30,6 +30,8 @@ _SAMPLES = {
     "http.response.status_code": ("200", "429", "503"),
     "vedette.kind": ("extraction", "evasion", "burst", "drift"),
     "vedette.label": ("0", "1", "2", "3"),
+    "error.code": ("bad_json", "too_large", "bad_frame"),
+    "vedette.dead_letter.topic": ("vedette.events.v1", "vedette.responses.v1"),
     "vedette.scanned": ("true", "false"),
     "vedette.chain.log": ("…/0/7c99", "…/1/a01b", "…/2/55e0"),
     "vedette.checkpoint.log": ("…/0/7c99", "…/1/a01b", "…/2/55e0"),

@@ -1,4 +1,4 @@
-"""Proof that one record is in a signed log, checked without the rest of the log."""
+"""Proofs about a signed log, checked without the log: of one record, of an older checkpoint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import msgspec
 from config.errors import VedetteError
 from streams.ledger.merkle import (
     BLOCK,
+    consistency_path,
     inclusion_path,
+    is_consistent,
     leaf_hash,
     root_from_inclusion,
     root_of,
@@ -56,12 +58,14 @@ def kept_roots(
         for segment in segments
         for number, block in enumerate(segment.blocks)
     }
-    blocks = [numbered[number] for number in sorted(numbered)]
 
     def root(first: int, end: int) -> bytes:
         if first % BLOCK or end - first < BLOCK:
             return root_of(leaves(first, end))
-        whole = blocks[first // BLOCK : end // BLOCK]
+        try:
+            whole = [numbered[number] for number in range(first // BLOCK, end // BLOCK)]
+        except KeyError:
+            raise ProofFailed("the checkpoints that a proof needs are gone") from None
         tail = root_of(leaves(end // BLOCK * BLOCK, end)) if end % BLOCK else None
         return _joined(whole, tail)
 
@@ -96,6 +100,66 @@ def prove(position: int, segments: Sequence[Segment], root: RangeRoot) -> Inclus
     )
 
 
+class ConsistencyProof(msgspec.Struct, frozen=True, kw_only=True):
+    """What shows that one checkpoint's log is the beginning of a later one's."""
+
+    path: tuple[str, ...]
+    old: str
+    new: str
+
+
+def prove_consistency(
+    old: str, old_size: int, newest: Segment, root: RangeRoot
+) -> ConsistencyProof:
+    """Return the proof that the newest checkpoint of a log continues an older one.
+
+    Parameters
+    ----------
+    old, old_size
+        Note of the older checkpoint, and the size it was signed for.
+    newest
+        The newest segment of the same log.
+    root
+        As `kept_roots` gives it.
+    """
+    if not 0 < old_size <= newest.size:
+        raise ProofFailed(
+            f"the log ends at {newest.size}, the older checkpoint was signed for {old_size}"
+        )
+    path = consistency_path(old_size, newest.size, root)
+    return ConsistencyProof(
+        path=tuple(base64.b64encode(step).decode() for step in path), old=old, new=newest.note
+    )
+
+
+def check_consistency(
+    proof: ConsistencyProof, verifier: NoteVerifier
+) -> tuple[Checkpoint, Checkpoint]:
+    """Return the two checkpoints of a proof that holds.
+
+    Raises
+    ------
+    ProofFailed
+        If the later log does not continue the older one.
+    BadNote
+        If one of the checkpoints is not signed by the key.
+    """
+    old, new = verifier.open(proof.old), verifier.open(proof.new)
+    path = _decoded(proof.path)
+    if old.origin != new.origin or not is_consistent(old.size, old.root, new.size, new.root, path):
+        raise ProofFailed(
+            f"{new.origin} of {new.time} does not continue what was signed at {old.time}"
+        )
+    return old, new
+
+
+def _decoded(path: Sequence[str]) -> list[bytes]:
+    try:
+        return [base64.b64decode(step, validate=True) for step in path]
+    except ValueError:
+        raise ProofFailed("the proof is damaged") from None
+
+
 def check_proof(proof: InclusionProof, record: bytes, verifier: NoteVerifier) -> Checkpoint:
     """Return the signed checkpoint that covers a record.
 
@@ -118,10 +182,7 @@ def check_proof(proof: InclusionProof, record: bytes, verifier: NoteVerifier) ->
     checkpoint = verifier.open(proof.note)
     if (checkpoint.origin, checkpoint.size) != (proof.origin, proof.size):
         raise ProofFailed("the proof and its checkpoint speak of different logs")
-    try:
-        path = [base64.b64decode(step, validate=True) for step in proof.path]
-    except ValueError:
-        raise ProofFailed("the proof is damaged") from None
+    path = _decoded(proof.path)
     if root_from_inclusion(proof.position, proof.size, leaf_hash(record), path) != checkpoint.root:
         raise ProofFailed(
             f"the record is not number {proof.position} of {proof.origin} as it was signed at "

@@ -107,13 +107,18 @@ def append_lines(path: Path, lines: Iterable[bytes]) -> None:
 
 
 def read_checkpoints(path: Path, verifier: NoteVerifier) -> list[Checkpoint]:
-    """Return the checkpoints of a file: one signed note, or one segment a line.
+    """Return the checkpoints of a file.
 
     Raises
     ------
     BadNote
         If the file holds anything that the key has not signed.
     """
+    return [verifier.open(note) for note in read_notes(path)]
+
+
+def read_notes(path: Path) -> list[str]:
+    """Return the notes of a file: one signed note, or one segment a line, unopened."""
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise BadNote(f"{path} is too large to be read")
@@ -121,9 +126,9 @@ def read_checkpoints(path: Path, verifier: NoteVerifier) -> list[Checkpoint]:
     except (OSError, UnicodeDecodeError):
         raise BadNote(f"{path} cannot be read") from None
     if not text.startswith("{"):
-        return [verifier.open(text)]
+        return [text]
     try:
         segments = [msgspec.json.decode(line, type=Segment) for line in text.splitlines() if line]
     except msgspec.DecodeError:
         raise BadNote(f"{path} holds lines that are no checkpoints") from None
-    return [verifier.open(segment.note) for segment in segments]
+    return [segment.note for segment in segments]

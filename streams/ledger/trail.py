@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from streams.ledger.verify import Fault, Report, equivocations, verify_log
+from streams.ledger.merkle import leaf_hash
+from streams.ledger.report import Fault, Report, equivocations
+from streams.ledger.verify import verify_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -13,10 +15,13 @@ if TYPE_CHECKING:
     from streams.ledger.log import Segment
     from streams.ledger.note import Checkpoint, NoteVerifier
     from streams.ledger.verify import EntryTuple
+    from streams.store.row import Row
 
 
 class Trail(Protocol):
-    """A store that holds logs."""
+    """A store that holds logs; ``may_expire``: it drops the oldest records by itself."""
+
+    may_expire: bool
 
     def origins(self) -> Mapping[str, int]:
         """Return the size of every log by its origin."""
@@ -43,6 +48,9 @@ class ProvenTrail(Trail, Protocol):
     def find(self, event_id: str) -> tuple[str, int, bytes] | None:
         """Return origin, position and record of a document."""
 
+    def hashes(self, event_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the recorded hashes of the documents that are there."""
+
 
 class TrailReport(NamedTuple):
     """What a check of all logs found."""
@@ -59,6 +67,11 @@ class TrailReport(NamedTuple):
     def unsigned(self) -> int:
         """How many of them no checkpoint covers yet."""
         return sum(max(0, report.size - report.signed) for report in self.logs)
+
+    @property
+    def expired(self) -> int:
+        """How many are missing at the beginnings of logs, dropped by the store."""
+        return sum(report.expired for report in self.logs)
 
     @property
     def erased(self) -> int:
@@ -102,6 +115,7 @@ def verify_trail(
                 trail.segments(origin),
                 verifier,
                 witnessed=known,
+                may_expire=trail.may_expire,
                 progress=partial(progress, origin) if progress else None,
             )
         )
@@ -143,3 +157,22 @@ def _lost(witnessed: Sequence[Checkpoint], origins: Mapping[str, int]) -> list[F
         for origin, size in sizes.items()
         if origin not in origins
     ]
+
+
+def compare_rows(trail: ProvenTrail, rows: Sequence[Row]) -> list[Fault]:
+    """Return a fault for each row of another source that the trail holds otherwise or not at all.
+
+    Unlike a check of the trail alone this names the record also when everything after it was
+    computed anew.
+    """
+    held = trail.hashes([row.event_id for row in rows])
+    faults = []
+    for row in rows:
+        leaf = held.get(row.event_id)
+        if leaf is None:
+            text = "Kafka holds the record, the trail does not"
+            faults.append(Fault("removed", "", 0, 0, row.event_id, text))
+        elif leaf != leaf_hash(row.body):
+            text = "the record is not the one that Kafka holds"
+            faults.append(Fault("altered", "", 0, 0, row.event_id, text))
+    return faults

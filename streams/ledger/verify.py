@@ -8,70 +8,25 @@ against the checkpoints.
 
 from __future__ import annotations
 
-from collections import Counter
 from hashlib import sha256
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.ledger.log import genesis, link
 from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import BadNote, Checkpoint
+from streams.ledger.report import Absent, Entry, Fault, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from streams.ledger.log import Segment
     from streams.ledger.note import NoteVerifier
+    from streams.ledger.report import Kind
 
     EntryTuple = tuple[int, str, bytes, bytes, bytes | None]
 
 #: Faults of one log that are told one by one; what comes after is counted.
 MAX_FAULTS = 1000
-
-Kind = Literal["altered", "removed", "inserted", "moved", "rewritten", "rolled back", "checkpoint"]
-
-
-class Entry(NamedTuple):
-    """A record as it is stored; ``body`` None: its content was erased, its hash was kept."""
-
-    position: int
-    event_id: str
-    leaf: bytes
-    link: bytes
-    body: bytes | None
-
-
-class Absent(NamedTuple):
-    """A record whose content is gone and whose hash was kept."""
-
-    position: int
-    event_id: str
-
-
-class Fault(NamedTuple):
-    """One thing that is wrong; positions ``[first, end)``."""
-
-    kind: Kind
-    origin: str
-    first: int
-    end: int
-    event_id: str | None
-    text: str
-
-
-class Report(NamedTuple):
-    """What a pass over one log found.
-
-    ``size`` records are there, ``signed`` are covered by the newest checkpoint, ``erased`` have
-    lost their content by a policy (the caller knows whether it was one).
-    """
-
-    origin: str
-    size: int
-    signed: int
-    checkpoints: int
-    erased: tuple[Absent, ...]
-    faults: tuple[Fault, ...]
-    unnamed: int
 
 
 class _Boundary(NamedTuple):
@@ -86,6 +41,7 @@ def verify_log(
     verifier: NoteVerifier,
     *,
     witnessed: Sequence[Checkpoint] = (),
+    may_expire: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Check the whole of one log.
@@ -102,10 +58,12 @@ def verify_log(
         The key that must have signed them.
     witnessed
         Opened checkpoints of this log that were kept elsewhere.
+    may_expire
+        The store drops its oldest records by itself: those missing at the beginning are counted.
     progress
         Called with the number of records after every few thousand.
     """
-    check = _Check(origin)
+    check = _Check(origin, may_expire=may_expire)
     boundaries = check.boundaries(segments, verifier, witnessed)
     for boundary in sorted(boundaries, key=lambda item: item.checkpoint.size):
         check.pending.append(boundary)
@@ -116,8 +74,10 @@ def verify_log(
 class _Check:
     """The state of one pass."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, *, may_expire: bool) -> None:
         self.origin = origin
+        self._may_expire = may_expire
+        self._expired = 0
         self.pending: list[_Boundary] = []
         self._faults: list[Fault] = []
         self._unnamed = 0
@@ -155,7 +115,7 @@ class _Check:
                     "the checkpoint was signed for another log or size",
                 )
                 continue
-            if segment.first > end:
+            if segment.first > end and not (self._may_expire and end == 0):
                 self._fault(
                     "checkpoint",
                     end,
@@ -220,9 +180,12 @@ class _Check:
         self._pass_boundaries(self._position)
         first, end = self._position, entry.position
         self._gaps += end - first
-        self._fault("removed", first, end, None, _spanned(first, end, "missing"))
+        if first == 0 and self._may_expire:
+            self._expired = end
+        else:
+            self._fault("removed", first, end, None, _spanned(first, end, "missing"))
         self._tree_holds = False
-        while self.pending and self.pending[-1].checkpoint.size < end:
+        while self.pending and self.pending[-1].checkpoint.size <= end:
             self.pending.pop()
         # What follows is checked up to the chain of the next checkpoint, from its own link.
         self._link = self._before = self._computed = b""
@@ -361,6 +324,7 @@ class _Check:
             tuple(self._erased),
             tuple(self._faults),
             self._unnamed,
+            self._expired,
         )
 
     def _fault(self, kind: Kind, first: int, end: int, event_id: str | None, text: str) -> None:
@@ -384,24 +348,3 @@ def _first_difference(blocks: Sequence[bytes], segment: Segment) -> str:
             first = (segment.first // BLOCK + number) * BLOCK
             return f"; the first difference lies in records {first} to {first + BLOCK - 1}"
     return ""
-
-
-def equivocations(checkpoints: Iterable[Checkpoint]) -> list[Fault]:
-    """Return a fault for each two checkpoints of one log and size that differ."""
-    seen: dict[tuple[str, int], Checkpoint] = {}
-    doubles: Counter[tuple[str, int]] = Counter()
-    for item in checkpoints:
-        first = seen.setdefault((item.origin, item.size), item)
-        if (first.root, first.chain) != (item.root, item.chain):
-            doubles[item.origin, item.size] += 1
-    return [
-        Fault(
-            "checkpoint",
-            origin,
-            size,
-            size,
-            None,
-            f"the key signed {count + 1} different logs of {size} records",
-        )
-        for (origin, size), count in doubles.items()
-    ]

@@ -90,9 +90,11 @@ def is_ssn(found: str) -> bool:
 
 
 def is_ipv4(found: str) -> bool:
-    """Say whether four numbers are an address, none of them with a zero before it."""
+    """Say whether numbers are an address: four, none of them with a zero before it."""
     parts = found.split(".")
-    return all(int(part) <= _MAX_OCTET and str(int(part)) == part for part in parts)
+    return len(parts) == 4 and all(
+        int(part) <= _MAX_OCTET and str(int(part)) == part for part in parts
+    )
 
 
 def is_ipv6(found: str) -> bool:

@@ -73,7 +73,8 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("card", r"\b\d(?:[ -]?\d){11,18}\b", _if(is_card)),
     Kind("ssn", r"\b\d{3}-\d{2}-\d{4}\b", _if(is_ssn)),
-    Kind("ip", r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b", _if(is_ipv4)),
+    # longer runs are object identifiers and the like: matched whole, so that no part is taken
+    Kind("ip", r"\b\d{1,9}(?:\.\d{1,9}){3,}\b", _if(is_ipv4)),
     Kind("ip", r"\b[0-9A-Fa-f]{0,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b", _if(is_ipv6)),
     # personal data by its form alone
     Kind("email", r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b"),

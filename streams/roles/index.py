@@ -1,4 +1,4 @@
-"""Index: audit frames and alerts become durable documents.
+"""Index: audit frames, alerts and dead letters become durable documents.
 
 A chunk is acknowledged after its documents are durable. Ids are functions of the input, so a
 chunk that comes again inserts nothing. Every document is chained, and the chain is signed.
@@ -20,10 +20,11 @@ from streams.ledger.publish import Publisher
 from streams.producer import Producer
 from streams.respond.alerts import Alert
 from streams.roles.background import Background
+from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
 from streams.store.ecs import NAMESPACE
 from streams.store.sink import SqliteSink
-from streams.topics import ALERTS, AUDIT
+from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,8 @@ MAX_IN_FLIGHT = 8
 RELEASE_TIMEOUT_S = 20.0
 PUBLISH_TIMEOUT_S = 5.0
 
+DEAD_LETTER_TOPICS = tuple(spec.name for spec in TOPICS if spec.name.endswith(DLQ_SUFFIX))
+
 _alerts = msgspec.json.Decoder(Alert)
 
 
@@ -46,7 +49,7 @@ class IndexRole:
     """Writes the audit trail to the store of the settings."""
 
     name = "index"
-    topics = (AUDIT, ALERTS)
+    topics = (AUDIT, ALERTS, *DEAD_LETTER_TOPICS)
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(settings.kafka)
@@ -130,7 +133,7 @@ def make_sink(settings: Settings, on_segments: OnSegments, dead_letters: DeadLet
 def build_rows(
     records: Sequence[Record], namespace: str = NAMESPACE
 ) -> tuple[list[Row], list[tuple[Record, PoisonRecord]]]:
-    """Turn records of the audit or the alerts topic into rows; bad ones come back apart."""
+    """Turn records of the role's topics into rows; bad ones come back apart."""
     rows: list[Row] = []
     bad: list[tuple[Record, PoisonRecord]] = []
     for record in records:
@@ -142,6 +145,8 @@ def build_rows(
 
 
 def _rows(record: Record, namespace: str) -> list[Row]:
+    if record.topic.endswith(DLQ_SUFFIX):
+        return [dead_letter_row(record, namespace)]
     if record.topic == AUDIT:
         return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
     return [_alert_row(record.value, namespace)]

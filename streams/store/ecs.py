@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from config.techniques import taxonomy
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from detectors.finding import Technique
     from streams.respond.alerts import Alert
 
@@ -19,6 +23,7 @@ AUDIT_DATASET = "vedette.audit"
 ALERT_DATASET = "vedette.alert"
 NAMESPACE = "default"
 FRAMEWORK = "MITRE ATLAS"
+ATLAS_URL = "https://atlas.mitre.org/techniques/"
 
 
 class _Fields(msgspec.Struct, omit_defaults=True, gc=False):
@@ -200,13 +205,15 @@ class Subtechnique(_Fields):
 
     id: tuple[str, ...]
     name: tuple[str, ...]
+    reference: tuple[str, ...]
 
 
 class ThreatTechnique(_Fields):
     """``threat.technique.*``; the edition stands in the tags."""
 
     id: tuple[str, ...]
-    name: tuple[str, ...] = ()
+    name: tuple[str, ...]
+    reference: tuple[str, ...]
     subtechnique: Subtechnique | None = None
 
 
@@ -294,7 +301,7 @@ def alert_document(alert: Alert, stream: DataStream) -> AlertDocument:
         data_stream=stream,
         event=_alert_event(alert),
         message=alert.summary,
-        tags=tuple(f"{entry.id}:{entry.edition}" for entry in (*alert.atlas, *alert.owasp)),
+        tags=tuple(_tag(entry) for entry in (*alert.atlas, *alert.owasp)),
         rule=Rule(alert.detector, alert.title, alert.kind, str(alert.version)),
         vedette=_alert_own(alert),
         user=Id(users[0]) if len(users) == 1 else None,
@@ -302,6 +309,12 @@ def alert_document(alert: Alert, stream: DataStream) -> AlertDocument:
         organization=None if alert.tenant is None else Id(alert.tenant),
         threat=_threat(alert.atlas),
     )
+
+
+def _tag(entry: Technique) -> str:
+    """Return an id with its edition; OWASP's ids may carry their year already."""
+    edition = f":{entry.edition}"
+    return entry.id if entry.id.endswith(edition) else entry.id + edition
 
 
 def _alert_event(alert: Alert) -> AlertEvent:
@@ -341,19 +354,30 @@ def _alert_own(alert: Alert) -> AlertOwn:
 def _threat(atlas: tuple[Technique, ...]) -> Threat | None:
     if not atlas:
         return None
-    whole = [entry for entry in atlas if not _is_subtechnique(entry)]
-    parts = [entry for entry in atlas if _is_subtechnique(entry)]
+    parts = {entry.id: entry.name for entry in atlas if _is_subtechnique(entry)}
     # A subtechnique counts for its technique too, or searches by technique would miss it.
-    ids = [*(entry.id for entry in whole), *(entry.id.rpartition(".")[0] for entry in parts)]
-    subtechnique = Subtechnique(
-        tuple(entry.id for entry in parts), tuple(entry.name for entry in parts)
-    )
+    whole = {entry.id: entry.name for entry in atlas if not _is_subtechnique(entry)}
+    for identity, name in parts.items():
+        parent = identity.rpartition(".")[0]
+        whole.setdefault(parent, _parent_name(parent, name))
+    subtechnique = Subtechnique(tuple(parts), tuple(parts.values()), _references(parts))
     technique = ThreatTechnique(
-        tuple(dict.fromkeys(ids)),
-        tuple(entry.name for entry in whole),
-        subtechnique if parts else None,
+        tuple(whole), tuple(whole.values()), _references(whole), subtechnique if parts else None
     )
     return Threat(FRAMEWORK, technique)
+
+
+def _parent_name(identity: str, name: str) -> str:
+    """Return the name of a technique of which only a subtechnique is at hand."""
+    known = taxonomy("atlas").get(identity)
+    if known is not None:
+        return known.name
+    before, colon, _ = name.partition(": ")
+    return before if colon else identity
+
+
+def _references(ids: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{ATLAS_URL}{identity}" for identity in ids)
 
 
 def _is_subtechnique(entry: Technique) -> bool:

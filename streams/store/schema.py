@@ -30,6 +30,7 @@ CREATE INDEX alerts_rule_ts ON documents (rule_id, ts) WHERE kind = 'alert';
 """
 
 # An empty body is an erased one: its hashes stay. documents_place is what a log is read by.
+# The table is made anew because SQLite cannot change what its CHECK allows.
 _VERSION_2 = """
 CREATE TABLE logs (
     id        INTEGER PRIMARY KEY,
@@ -49,10 +50,28 @@ CREATE TABLE segments (
     body   BLOB NOT NULL,
     PRIMARY KEY (origin, size)
 ) STRICT, WITHOUT ROWID;
-ALTER TABLE documents ADD COLUMN log INTEGER;
-ALTER TABLE documents ADD COLUMN position INTEGER;
-ALTER TABLE documents ADD COLUMN leaf BLOB;
-ALTER TABLE documents ADD COLUMN link BLOB;
+ALTER TABLE documents RENAME TO documents_1;
+CREATE TABLE documents (
+    seq      INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL UNIQUE,
+    ts       INTEGER NOT NULL,
+    kind     TEXT NOT NULL CHECK (kind IN ('event', 'alert', 'dlq')),
+    client   TEXT,
+    model    TEXT,
+    rule_id  TEXT,
+    tenant   TEXT,
+    body     BLOB NOT NULL,
+    log      INTEGER,
+    position INTEGER,
+    leaf     BLOB,
+    link     BLOB
+) STRICT;
+INSERT INTO documents (seq, event_id, ts, kind, client, model, rule_id, tenant, body)
+    SELECT seq, event_id, ts, kind, client, model, rule_id, tenant, body FROM documents_1;
+DROP TABLE documents_1;
+CREATE INDEX documents_client_ts ON documents (client, ts);
+CREATE INDEX documents_ts ON documents (ts);
+CREATE INDEX alerts_rule_ts ON documents (rule_id, ts) WHERE kind = 'alert';
 CREATE UNIQUE INDEX documents_place ON documents (log, position);
 """
 

@@ -18,7 +18,7 @@ MAX_LIMIT = 100_000
 BUSY_TIMEOUT_S = 5.0
 _FETCH_ROWS = 1000
 
-Kind = Literal["event", "alert"]
+Kind = Literal["event", "alert", "dlq"]
 _COLUMNS = "seq, event_id, ts, kind, client, model, rule_id, tenant, body"
 
 

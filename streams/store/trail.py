@@ -35,6 +35,8 @@ class SqliteTrail:
         As `streams.store.search.open_reader` gives it.
     """
 
+    may_expire = False
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -66,6 +68,15 @@ class SqliteTrail:
             (event_id,),
         ).fetchone()
         return row
+
+    def hashes(self, event_ids: Sequence[str]) -> Mapping[str, bytes]:
+        """Return the recorded hashes of the documents that are there."""
+        rows = self._connection.execute(
+            "SELECT event_id, leaf FROM documents WHERE event_id IN "
+            "(SELECT value FROM json_each(?))",
+            (msgspec.json.encode(event_ids).decode(),),
+        )
+        return dict(rows)
 
     def strays(self) -> list[str]:
         """Return ids of documents that belong to no log."""

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError
@@ -28,6 +29,12 @@ COMMAND = (
     "from streams.runtime import run_role; s = load_settings(); sys.exit(run_role(make(s), s))"
 )
 PARTITIONS = 2
+#: Of tests that take many minutes: nobody waits for them at every change.
+LONG = (
+    pytest.mark.slow,
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif("LONG_TESTS" not in os.environ, reason="takes minutes: set LONG_TESTS=1"),
+)
 WITHIN_S = 60.0
 
 

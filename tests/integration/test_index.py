@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import uuid
 
 import msgspec
 import pytest
 
+from config.settings import load_settings
 from streams.frames import encode_frame
+from streams.ledger.kafka import indexed_records, published_notes
+from streams.ledger.note import load_verifier
+from streams.ledger.trail import compare_rows, verify_trail
+from streams.roles.index import build_rows
 from streams.store.search import AuditUnavailable, Query, open_reader, search
+from streams.store.trail import SqliteTrail
 from streams.topics import ALERTS, AUDIT, dlq
 from tests.integration.killing import produce, role_process
 from tests.integration.test_respond import everything
@@ -57,6 +64,9 @@ async def test_kill_9_stores_every_interaction_exactly_once(broker, tmp_path):
     await sending
     found = sorted(item.event_id for item in stored(path, run))
     assert found == sorted(f"{run}-{number}" for number in range(count * ROWS))
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    with open_reader(path) as reader:
+        assert verify_trail(SqliteTrail(reader), verifier).faults == ()
 
 
 async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path):
@@ -81,3 +91,39 @@ async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path)
             item for item in search(reader, Query(kind="alert")) if item.event_id == raised.id
         ]
     assert json.loads(found.body)["event"]["kind"] == "alert"
+
+
+async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, monkeypatch):
+    """The topic holds records of other tests too, which this database has never seen."""
+    run = uuid.uuid4().hex
+    path = tmp_path / "audit.sqlite"
+    settings = environment(broker, path)
+    await produce(broker, AUDIT, frames(run, 2))
+    with role_process("index", {**settings, "VEDETTE_INDEX__CHECKPOINT_INTERVAL_S": "1"}) as role:
+        await role.until(lambda: len(stored(path, run)) == 2 * ROWS)
+        await role.until(lambda: signed(path) > 0)
+        await asyncio.sleep(1.5)  # until the offset is committed
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "UPDATE documents SET leaf = zeroblob(32) WHERE event_id = ?", (f"{run}-3",)
+        )
+    notes = await published_notes(load_settings().kafka)
+    assert any(note.startswith(first_origin(path)) for note in notes)
+    with open_reader(path) as reader:
+        faults = []
+        async for records in indexed_records(load_settings().kafka):
+            faults += compare_rows(SqliteTrail(reader), build_rows(records)[0])
+    ours = [(item.kind, item.event_id) for item in faults if str(item.event_id).startswith(run)]
+    assert ours == [("altered", f"{run}-3")]
+
+
+def signed(path):
+    with sqlite3.connect(path) as database:
+        return database.execute("SELECT count(*) FROM segments").fetchone()[0]
+
+
+def first_origin(path):
+    with sqlite3.connect(path) as database:
+        return database.execute("SELECT origin FROM segments").fetchone()[0]

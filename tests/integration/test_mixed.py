@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 
 from streams.frames import decode_frame
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import PARTITIONS, Worker, create_topics
+from tests.integration.ingesting import LONG, PARTITIONS, Worker, create_topics
 from tests.unit.decode.records import EVENT, REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE
 
 if TYPE_CHECKING:
@@ -115,18 +115,18 @@ class Books:
         self.dead: set[tuple[int, int]] = set()
         self.rows = 0
         self.alone = 0
-        self._passed: dict[tuple[int, int], tuple[int, int]] = {}
+        self._passed: dict[tuple[int, str, int], tuple[int, int]] = {}
 
     def take_frame(self, partition: int, value: bytes, topic: str) -> None:
         """Count the rows of a frame that a reader would not drop as replays."""
         batch = decode_frame(value)
-        if batch["source"][0].as_py() != topic:
-            return
-        columns = ("source_partition", "source_offset", "source_index", "params")
-        for source, offset, index, params in zip(
+        columns = ("id", "source", "source_partition", "source_offset", "source_index", "params")
+        for name, source, number, offset, index, params in zip(
             *(batch[name].to_pylist() for name in columns), strict=True
         ):
-            stream = (partition, source)
+            if not name.startswith(topic):
+                continue
+            stream = (partition, source, number)
             if (offset, index) > self._passed.get(stream, (-1, -1)):
                 self._passed[stream] = (offset, index)
                 self.rows += 1
@@ -143,7 +143,7 @@ class Books:
 def worker(broker: str, tmp_path: Path) -> Iterator[Any]:
     workers: list[Worker] = []
 
-    def start(topic: str) -> Worker:
+    def start(topic: str, join: str) -> Worker:
         instance = Worker(
             {
                 "VEDETTE_HOME": str(tmp_path),
@@ -151,6 +151,7 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Any]:
                 "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
                 "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
                 "VEDETTE_INGEST__TOPICS": json.dumps([topic]),
+                "VEDETTE_INGEST__SOURCES": json.dumps({topic: {"join": join}}),
                 "VEDETTE_INGEST__JOIN_TIMEOUT_S": "600",
                 "VEDETTE_INGEST__SNAPSHOT_INTERVAL_S": "0.3",
             }
@@ -165,21 +166,22 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    ("count", "kills", "pause_s"),
+    ("count", "kills", "pause_s", "join"),
     [
-        (4000, 2, 0.4),
-        pytest.param(1_000_000, 12, 0.0, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        (4000, 2, 0.4, "partition"),
+        (4000, 2, 0.4, "shared"),
+        pytest.param(1_000_000, 12, 0.0, "partition", marks=LONG),
     ],
 )
 async def test_every_record_is_accounted_for(
-    broker: str, worker: Any, count: int, kills: int, pause_s: float
+    broker: str, worker: Any, count: int, kills: int, pause_s: float, join: str
 ) -> None:
     topic = f"it.mixed.{uuid.uuid4().hex[:8]}"
     await create_topics(broker, topic)
     books = Books()
-    role = worker(topic)
+    role = worker(topic, join)
     killing = asyncio.create_task(_kill_at_random(role, kills))
-    await _post(broker, topic, count, books, pause_s)
+    await _post(broker, topic, count, books, pause_s, scattered=join == "shared")
     interactions = sum(books.sent[kind] for kind in ("whole", "request"))
     await _read(broker, topic, books, interactions, killing)
     await killing
@@ -198,7 +200,9 @@ async def _kill_at_random(role: Worker, times: int) -> None:
         await asyncio.sleep(6)  # the session of the killed one has to run out
 
 
-async def _post(broker: str, topic: str, count: int, books: Books, pause_s: float) -> None:
+async def _post(
+    broker: str, topic: str, count: int, books: Books, pause_s: float, *, scattered: bool
+) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", enable_idempotence=True)
     await producer.start()
     try:
@@ -207,7 +211,9 @@ async def _post(broker: str, topic: str, count: int, books: Books, pause_s: floa
                 await asyncio.sleep(pause_s)  # so that a kill meets work
             books.sent[sent.kind] = books.sent.get(sent.kind, 0) + 1
             event_id = dict(sent.headers)["ce_id"]
-            partition = int(event_id[1:]) % PARTITIONS
+            # answers lie in another partition than their requests, if they meet elsewhere
+            elsewhere = scattered and sent.body is BODIES["response"]
+            partition = (int(event_id[1:]) + elsewhere) % PARTITIONS
             await producer.send(topic, sent.body, partition=partition, headers=sent.headers)
         await producer.flush()
     finally:

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.topics import HALVES, INTERACTIONS
-from tests.integration.ingesting import Reader, Worker, create_topics, read_until
+from tests.integration.ingesting import LONG, Reader, Worker, create_topics, read_until
 from tests.unit.decode.records import EVENT, REQUEST, RESPONSE
 from tests.unit.decode.test_producers import CALL
 from tests.unit.decode.wire import infer_request, infer_response, infer_tensor
@@ -159,9 +159,7 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
         instance.end(signal.SIGKILL)
 
 
-@pytest.mark.parametrize(
-    "count", [200, pytest.param(10_000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
-)
+@pytest.mark.parametrize("count", [200, pytest.param(10_000, marks=LONG)])
 async def test_every_client_in_every_format_arrives_joined_in_order(
     broker: str, worker: Callable[..., Worker], count: int
 ) -> None:
@@ -210,7 +208,7 @@ async def test_both_topics_of_a_seldon_model_meet_in_a_third(
                     ("pipeline", b"p"),
                     ("x-request-id", b"x%d" % number),
                     ("seldon-infer-type", f"proto/InferModel{kind}".encode()),
-                    ("x-user-id", b"c%d" % (number % CLIENTS)),
+                    ("x-api-key", b"c%d" % (number % CLIENTS)),
                 ]
                 yield Post(f"{base}.{topic}", b"0.p.x%d" % number, message, headers)
 

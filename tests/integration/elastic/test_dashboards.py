@@ -15,9 +15,11 @@ from streams.ledger.log import Log
 from streams.ledger.merkle import leaf_hash
 from streams.ledger.note import ensure_signer
 from streams.respond.times import iso
+from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, CHAT, FULL, frame
+from tests.unit.store.test_dead_letters import letter
 
 pytestmark = pytest.mark.elastic
 
@@ -38,13 +40,14 @@ def indexed(ready, tmp_path_factory):
         *audit_rows(frame(FULL, BARE, CHAT, failed), NAMESPACE),
         alert_row(alert(), NAMESPACE),
         alert_row(alert(id="d" * 32, kind="drift"), NAMESPACE),
+        dead_letter_row(letter(), NAMESPACE),
     ]
     log = Log.begin(place.origin)
     log.append([leaf_hash(b"x")])
     signer = ensure_signer(tmp_path_factory.mktemp("keys") / "audit.key", "vedette")
     with open_client(elastic_settings(ready)) as client:
         for number, row in enumerate(rows):
-            dataset = "alert" if row.kind == "alert" else "audit"
+            dataset = {"event": "audit"}.get(row.kind, row.kind)
             client.create(
                 index=f"logs-vedette.{dataset}-{NAMESPACE}",
                 id=str(number),

@@ -66,3 +66,17 @@ def test_the_hash_changes_with_any_setting() -> None:
     one, other = flatten({"a": {"b": 1}}), flatten({"a": {"b": 2}})
     assert one == ["VEDETTE_A__B=1"]
     assert fingerprint(one) != fingerprint(other)
+
+
+def test_settings_by_topic_are_shown_as_their_variable_takes_them() -> None:
+    shown = flatten({"ingest": {"sources": {"a.b": {"format": "litellm"}}}})
+    assert shown == ['VEDETTE_INGEST__SOURCES={"a.b": {"format": "litellm"}}']
+
+
+@pytest.mark.parametrize("command", ["dlq list", "dlq replay", "intake", "producers", "pseudonym"])
+def test_help_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), "--help"])
+    shown = capsys.readouterr().out
+    assert "Examples:" in shown
+    assert f"vedette {command}" in shown

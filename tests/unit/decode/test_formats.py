@@ -148,6 +148,11 @@ def test_kserve_names_the_model_by_its_service_when_nothing_else_does() -> None:
     assert row_of(record(REQUEST, changes)).model == "sklearn-iris"
 
 
+def test_the_query_of_an_endpoint_is_cut_off() -> None:
+    row = row_of(record(EVENT, {"endpoint": "/v2/models/digits/infer?key=secret"}))
+    assert row.endpoint == "/v2/models/digits/infer"
+
+
 def test_the_time_is_the_brokers_when_the_producer_gives_none() -> None:
     assert row_of(record(EVENT, {"time": None})).time_us == 1_795_482_000_000_000
 

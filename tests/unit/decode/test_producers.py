@@ -465,6 +465,12 @@ def test_a_seldon_record_without_the_request_id_header_has_it_in_its_key() -> No
     assert decoded.event_id == "xid9"
 
 
+def test_a_record_in_a_topic_of_seldons_needs_no_header_of_its_own() -> None:
+    decoded = decode(record(infer_request(), headers=[], key=b"3.tf.xid9", topic=INPUTS))
+    assert decoded is not None
+    assert (decoded.part, decoded.event_id, decoded.rows[0].model) == (Part.REQUEST, "xid9", "iris")
+
+
 def test_mlserver_takes_the_model_from_a_header_and_the_id_from_the_key() -> None:
     headers = [("mlserver-model", b"iris"), ("mlserver-version", b"2")]
     asked = record(REQUEST, headers=headers, key=b"call-1", topic="mlserver-input")
@@ -830,7 +836,7 @@ def test_otlp_protobuf_and_json_give_the_same() -> None:
 
 
 def test_bare_halves_join_by_a_header() -> None:
-    headers = [("x-request-id", b"r7"), ("x-user-id", b"alice")]
+    headers = [("x-request-id", b"r7"), ("x-api-key", b"alice")]
     asked = record({"model": "m", "messages": []}, headers=headers, key=None)
     answered = record({"choices": []}, headers=headers[:1], key=None)
     (row,) = joined(asked, answered)

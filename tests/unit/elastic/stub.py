@@ -39,6 +39,8 @@ class Stub:
     under_way: int = 0
     most_under_way: int = 0
     url: str = ""
+    #: What other requests are answered, by the beginning of their path: status and body.
+    others: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     async def start(self) -> web.AppRunner:
         app = web.Application(client_max_size=1 << 28)
@@ -102,6 +104,9 @@ class Stub:
         return {"status": 201}
 
     async def _anything(self, request: web.Request) -> web.Response:
+        for path, (status, body) in self.others.items():
+            if request.path.startswith(path):
+                return self.answer(body, status)
         if request.path.endswith("/_search"):
             return self.answer({"hits": {"hits": [], "total": {"value": 0}}})
         return self.answer({})

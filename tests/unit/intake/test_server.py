@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import ssl
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from aiokafka.errors import KafkaTimeoutError
+from aiokafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from aiokafka.structs import ConsumerRecord
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
 from config.errors import ConfigError
@@ -24,6 +31,7 @@ from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     Start = Callable[..., Awaitable[TestClient[Any, Any]]]
 
@@ -175,6 +183,15 @@ async def test_a_broker_that_does_not_acknowledge_is_503(
     assert (response.status, response.headers["Retry-After"]) == (503, "1")
 
 
+async def test_an_event_that_the_topic_does_not_take_is_not_asked_for_again(
+    start: Start, broker: Broker
+) -> None:
+    client = await start()
+    broker.failure = MessageSizeTooLargeError()
+    response = await client.post("/", data=json.dumps(REQUEST), headers=kserve_headers())
+    assert response.status == 413
+
+
 @pytest.mark.parametrize(
     "authorization",
     [None, "Bearer another", "Bearer", "Basic !!", "Basic " + base64.b64encode(b"x").decode()],
@@ -290,6 +307,56 @@ def test_certificate_and_key_go_together(tmp_path: Any) -> None:
         server_tls(
             IntakeSettings(certificate=tmp_path / "c.pem", certificate_key=tmp_path / "k.pem")
         )
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "certificate.pem", folder / "key.pem"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    paths[1].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return paths
+
+
+async def test_over_tls_the_token_and_the_event_travel_encrypted(
+    broker: Broker, tmp_path: Path
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    bounds = IntakeSettings(token=SecretStr(TOKEN), certificate=certificate, certificate_key=key)
+    intake = Intake(Settings(intake=bounds), broker)
+    await intake.open()
+    server = TestServer(intake.application(), host="localhost", scheme="https", access_log=None)
+    await server.start_server(ssl=server_tls(bounds))
+    trusted = ssl.create_default_context(cafile=str(certificate))
+    try:
+        async with aiohttp.ClientSession() as session:
+            url = server.make_url("/")
+            options: Any = {"data": json.dumps(REQUEST), "headers": kserve_headers()}
+            async with session.post(url, ssl=trusted, **options) as response:
+                assert response.status == 202
+            with pytest.raises(aiohttp.ClientError):
+                await session.post(url.with_scheme("http"), **options)
+    finally:
+        await server.close()
+    assert len(broker.sent) == 1
 
 
 def test_the_application_offers_only_what_is_meant() -> None:

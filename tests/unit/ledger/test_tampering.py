@@ -223,3 +223,43 @@ def test_two_checkpoints_of_one_size_that_differ_are_found(path):
 
 def test_an_honest_trail_fits_its_checkpoints_kept_elsewhere(path):
     assert found(path, checkpoints(path)) == []
+
+
+@pytest.mark.parametrize("expired", [1, 30, 50, 120, 599])
+def test_a_beginning_that_expired_is_counted_and_the_rest_is_still_checked(path, expired):
+    with tampering(path) as database:
+        database.execute("DELETE FROM documents WHERE position < ?", (expired,))
+        database.execute("DELETE FROM segments WHERE size <= ?", (expired,))
+    report = check(path, may_expire=True)
+    assert (report.faults, report.expired) == ((), expired)
+    assert ("removed", 0, expired) in found(path)
+
+
+def test_a_change_after_an_expired_beginning_is_named(path):
+    body = b'{"forged":true}'
+    with tampering(path) as database:
+        database.execute("DELETE FROM documents WHERE position < 100")
+        database.execute("UPDATE documents SET body = ? WHERE position = 222", (body,))
+    (fault,) = check(path, may_expire=True).faults
+    assert (fault.kind, fault.first) == ("altered", 222)
+    with tampering(path) as database:
+        rechain_from(database, 222, body)
+    faults = check(path, may_expire=True).faults
+    assert {fault.kind for fault in faults} == {"rewritten"}
+    assert (faults[0].first, faults[0].end) == (200, 250)
+
+
+def rechain_from(database, place, body):
+    """Change a record and compute every later link anew."""
+    database.execute(
+        "UPDATE documents SET body = ?, leaf = ? WHERE position = ?", (body, leaf_hash(body), place)
+    )
+    (chain,) = database.execute(
+        "SELECT link FROM documents WHERE position = ?", (place - 1,)
+    ).fetchone()
+    rows = database.execute(
+        "SELECT position, leaf FROM documents WHERE position >= ? ORDER BY position", (place,)
+    ).fetchall()
+    for position, leaf in rows:
+        chain = link(chain, leaf)
+        database.execute("UPDATE documents SET link = ? WHERE position = ?", (chain, position))

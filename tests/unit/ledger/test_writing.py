@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 import time
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 from config.errors import Fatal, Transient
 from streams.ledger.log import Log, genesis, link
 from streams.ledger.merkle import leaf_hash, range_roots, root_of
-from streams.ledger.proof import ProofFailed, check_proof, kept_roots, prove
+from streams.ledger.proof import (
+    ProofFailed,
+    check_consistency,
+    check_proof,
+    kept_roots,
+    prove,
+    prove_consistency,
+)
+from streams.ledger.trail import compare_rows
 from streams.store.logs import Logs, SegmentRules
 from streams.store.schema import MIGRATIONS, migrate
 from streams.store.search import open_reader
@@ -25,6 +34,7 @@ from tests.unit.ledger.trails import (
     check,
     checkpoints,
     event,
+    tampering,
     write,
     writing,
 )
@@ -259,3 +269,35 @@ def test_a_full_disk_leaves_chain_and_documents_together(path):
         with pytest.raises(Transient):
             writer.submit(big).result(10)
     assert (check(path).records, check(path).faults) == (1, ())
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_any_earlier_checkpoint_is_proven_to_be_the_beginning(long_trail, data):
+    with open_reader(long_trail) as reader:
+        trail = SqliteTrail(reader)
+        (origin,) = trail.origins()
+        segments = trail.segments(origin)
+        old = segments[data.draw(st.integers(0, len(segments) - 1))]
+        roots = kept_roots(segments, lambda first, end: trail.leaves(origin, first, end))
+        proof = prove_consistency(old.note, old.size, segments[-1], roots)
+    first, last = check_consistency(proof, VERIFIER)
+    assert (first.size, last.size) == (old.size, 900)
+    forged = SIGNER.sign(first._replace(root=bytes(32)))
+    with pytest.raises(ProofFailed, match="does not continue"):
+        check_consistency(msgspec.structs.replace(proof, old=forged), VERIFIER)
+
+
+def test_rows_of_another_source_name_what_the_trail_has_lost_or_changed(path):
+    write(path, 0, 60)
+    with tampering(path) as database:
+        database.execute("DELETE FROM documents WHERE position = 7")
+        database.execute("UPDATE documents SET leaf = zeroblob(32) WHERE position = 8")
+    with open_reader(path) as reader:
+        faults = compare_rows(SqliteTrail(reader), [row(number) for number in range(60)])
+    assert [(fault.kind, fault.event_id) for fault in faults] == [
+        ("removed", event(7)),
+        ("altered", event(8)),
+    ]

@@ -46,9 +46,11 @@ def write(path, first, end, *, source=("vedette.audit.v1", 0), records=50, step=
     return closed
 
 
-def check(path, witnessed=()):
+def check(path, witnessed=(), *, may_expire=False):
     with open_reader(path) as reader:
-        return verify_trail(SqliteTrail(reader), VERIFIER, witnessed=witnessed)
+        trail = SqliteTrail(reader)
+        trail.may_expire = may_expire
+        return verify_trail(trail, VERIFIER, witnessed=witnessed)
 
 
 def found(path, witnessed=()):

@@ -43,6 +43,7 @@ NOTHING = [
     "666-12-3456 and 999-12-3456",  # never given out
     "300.1.2.3 and 01.02.03.04 and 01.02.2026 and 01-02-2026",
     "a @ b, user@localhost, @mention",
+    "enterprises.9.9.392.1.3.21.1.20 and 1.3.6.1.4.1.31337.5",
     "std::vector<int> a::b::c",
     "sk-short and AKIA-not and eyJ.x.y",
 ]

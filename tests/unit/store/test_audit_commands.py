@@ -222,3 +222,20 @@ def test_content_is_erased_on_request_only(say, sealed):
         say(audit.app, "show", FULL["id"])
     assert FULL["id"] not in say(audit.app, "search", "--json")
     assert json.loads(say(audit.app, "verify", "--json"))["faults"] == []
+
+
+def test_checkpoints_that_were_kept_are_proven_to_be_the_beginning(say, sealed, tmp_path):
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text(say(audit.app, "checkpoint"))
+    signer = ensure_signer(Settings().checkpoint_key, "vedette")
+    writer = AuditWriter(sealed, logs=Logs("vedette", signer, SegmentRules()))
+    writer.open()
+    writer.submit(audit_rows(frame({**BARE, "id": "later"}))).result(10)
+    writer.close()
+    assert "continued to 5 records" in say(audit.app, "consistency", str(kept))
+    connection = sqlite3.connect(sealed)
+    connection.execute("DELETE FROM segments")
+    connection.commit()
+    connection.close()
+    with pytest.raises(VedetteError, match="not the beginning"):
+        say(audit.app, "consistency", str(kept))

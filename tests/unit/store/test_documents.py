@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from detectors.finding import Technique
 from streams.frames import AUDIT_SCHEMA, decode_frame, encode_frame
 from streams.store.documents import alert_row, audit_rows
 from tests.unit.respond.samples import alert
@@ -99,3 +100,28 @@ def test_a_campaign_has_related_users_but_no_single_one():
     assert row.client is None
     assert document["related"]["user"] == ["a", "b"]
     assert "user" not in document
+
+
+def test_techniques_stand_beside_their_names_and_pages():
+    def technique(identity, name):
+        return Technique(id=identity, name=name, edition="2026.10")
+
+    given = (
+        technique("AML.T0043.001", "Craft Adversarial Data: Black-Box Optimization"),
+        technique("AML.T0015", "Evade AI Model"),
+        technique("AML.T0099.001", "Something"),
+    )
+    threat = msgspec.json.decode(alert_row(alert(atlas=given)).body)["threat"]["technique"]
+    assert list(zip(threat["id"], threat["name"], strict=True)) == [
+        ("AML.T0015", "Evade AI Model"),
+        ("AML.T0043", "Craft Adversarial Data"),
+        ("AML.T0099", "AML.T0099"),
+    ]
+    assert threat["reference"][0] == "https://atlas.mitre.org/techniques/AML.T0015"
+    assert threat["subtechnique"]["id"] == ["AML.T0043.001", "AML.T0099.001"]
+
+
+def test_an_edition_is_written_once():
+    given = (Technique(id="LLM06:2026", name="Unbounded Consumption", edition="2026"),)
+    tags = msgspec.json.decode(alert_row(alert(owasp=given)).body)["tags"]
+    assert tags == ["AML.T0024.002:2026.10", "LLM06:2026"]

@@ -1,0 +1,89 @@
+"""What Kafka still holds of the trail: the records themselves, and the checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from streams.kafka import aiokafka_options
+from streams.ledger.log import Segment
+from streams.topics import ALERTS, AUDIT, CHECKPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping, Sequence
+
+    from aiokafka import ConsumerRecord
+
+    from config.settings import KafkaSettings
+
+INDEX_GROUP = "vedette-index"
+_POLL_MS = 1000
+
+
+async def indexed_records(settings: KafkaSettings) -> AsyncIterator[Sequence[ConsumerRecord]]:
+    """Yield the records of audit frames and alerts up to what the index role has committed."""
+    ends = await _committed(settings)
+    async with _consumer(settings, AUDIT, ALERTS) as consumer:
+        owned = {item: ends[item] for item in consumer.assignment() if item in ends}
+        async for records in _up_to(consumer, owned):
+            yield records
+
+
+async def published_notes(settings: KafkaSettings) -> list[str]:
+    """Return the notes of all checkpoints that were published; unopened."""
+    async with _consumer(settings, CHECKPOINTS) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        notes = [
+            _note(record.value) async for records in _up_to(consumer, ends) for record in records
+        ]
+    return [note for note in notes if note]
+
+
+@contextlib.asynccontextmanager
+async def _consumer(settings: KafkaSettings, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """Give a consumer of all partitions, outside every group."""
+    consumer = AIOKafkaConsumer(
+        *topics,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        **aiokafka_options(settings),
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _committed(settings: KafkaSettings) -> dict[TopicPartition, int]:
+    """Return the offsets that the index role has committed."""
+    admin = AIOKafkaAdminClient(**aiokafka_options(settings))
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(INDEX_GROUP)
+    finally:
+        await admin.close()
+    return {TopicPartition(*item): kept.offset for item, kept in found.items()}
+
+
+async def _up_to(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]
+) -> AsyncIterator[Sequence[ConsumerRecord]]:
+    """Yield the records of partitions from where the consumer stands to their ends."""
+    for partition, end in ends.items():
+        while await consumer.position(partition) < end:
+            fetched = await consumer.getmany(partition, timeout_ms=_POLL_MS, max_records=500)
+            for records in fetched.values():
+                yield [record for record in records if record.offset < end]
+
+
+def _note(value: bytes | None) -> str | None:
+    """Return the note of a published checkpoint; what is none cannot be opened anyway."""
+    try:
+        return msgspec.json.decode(value or b"", type=Segment).note
+    except msgspec.DecodeError:
+        return None
