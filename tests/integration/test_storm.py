@@ -21,7 +21,8 @@ from tests.unit.respond.samples import finding
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow]
 
-FINDINGS_SENT = 60_000
+#: Two seconds of a million a minute.
+FINDINGS_SENT = 30_000
 CLIENTS = 6000
 PER_MINUTE, BURST = 30, 8
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -119,7 +120,7 @@ async def test_ten_real_incidents_in_a_storm_are_told_within_ten_seconds(broker,
 
 
 async def post(broker, values, hidden):
-    """Send everything as fast as it goes; return when each real finding was sent."""
+    """Send at about a million a minute; return when each real finding was sent."""
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", linger_ms=5)
     await producer.start()
     sent_s = {}
@@ -129,7 +130,7 @@ async def post(broker, values, hidden):
             if number in hidden:
                 sent_s[hidden[number]] = time.monotonic()
             if number % 500 == 499:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.03)
         await producer.flush()
     finally:
         await producer.stop()
