@@ -9,7 +9,7 @@ import numpy as np
 
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import EvidenceSums, Rise
+from detectors.evidence import TAIL_LEVELS, EvidenceSums, Rise
 from detectors.query.adjudicator import withheld
 from detectors.query.measure import Measure, Measured
 from detectors.query.odd import odd_evidence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CHANNELS = ("near", "far", "margin")
+#: Rank from which on an input is no stranger than one in fifty benign ones.
+_ORDINARY = int(np.searchsorted(TAIL_LEVELS, 0.02))
 
 
 class PincerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -152,11 +154,11 @@ class Pincer:
         row = int(segments.order[rise.position])
         start = int(segments.starts[rise.group])
         fresh = queries.take(np.arange(start, rise.position + 1))
-        recent = self._measure.ring.recent(
-            int(segments.slots[rise.group]), fresh, min(rise.length, MEMORY)
-        )
-        share = _concentration(recent, self._profile.neighbourhood_d2)
-        concentrated = share >= self._config.concentrated_share
+        held = self._measure.ring.recent(int(segments.slots[rise.group]), fresh, MEMORY)
+        recent = held.take(np.arange(max(0, len(held.label) - rise.length), len(held.label)))
+        radius_d2 = self._profile.neighbourhood_d2
+        share = _concentration(recent, radius_d2)
+        concentrated = share >= self._config.concentrated_share and _has_origin(held, radius_d2)
         strongest = int(np.argmax(rise.sums))
         return Crossing(
             row=row,
@@ -180,6 +182,16 @@ class Pincer:
                 "concentration": round(share, 3),
             },
         )
+
+
+def _has_origin(held: Queries, neighbourhood_d2: int) -> bool:
+    """Tell whether one of the queries about the same thing looks ordinary: a search begins there.
+
+    Noise is near other noise, and none of it is anything.
+    """
+    sketch = held.sketch.astype(np.int64)
+    alike = ((sketch - sketch[-1]) ** 2).sum(axis=1) <= neighbourhood_d2
+    return bool(held.strange[alike].max() >= _ORDINARY)
 
 
 def _concentration(recent: Queries, neighbourhood_d2: int) -> float:
