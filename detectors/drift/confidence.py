@@ -54,6 +54,13 @@ class _Tally:
     count: int = 0
     clients: dict[str, int] = field(default_factory=dict)
 
+    def note(self, total: int, count: int, client: str) -> None:
+        self.total += total
+        self.count += count
+        known = self.clients.get(client)
+        if known is not None or len(self.clients) < MAX_COUNTED:
+            self.clients[client] = (known or 0) + count
+
     def add(self, other: _Tally) -> None:
         self.total += other.total
         self.count += other.count
@@ -182,13 +189,17 @@ class ConfidenceDrift:
         groups, first, inverse, counts = _unique_rows(keys)
         totals = np.zeros(len(groups), np.int64)
         np.add.at(totals, inverse, batch.confidence[rows])
+        named, total_of, count_of = groups.tolist(), totals.tolist(), counts.tolist()
         for at in np.argsort(first).tolist():
-            block_index, stream_index, client = groups[at].tolist()
-            block = self._open.setdefault(block_index, _Block())
-            count = int(counts[at])
-            part = _Tally(int(totals[at]), count, {batch.clients[client]: count})
+            block_index, stream_index, client = named[at]
+            block = self._open.get(block_index)
+            if block is None:
+                block = self._open[block_index] = _Block()
             for target in (stream_index, EVERYTHING):
-                block.tallies.setdefault(target, _Tally()).add(part)
+                tally = block.tallies.get(target)
+                if tally is None:
+                    tally = block.tallies[target] = _Tally()
+                tally.note(total_of[at], count_of[at], batch.clients[client])
         for block_index in np.unique(index).tolist():
             row = int(rows[np.flatnonzero(index == block_index)[-1]])
             block = self._open[block_index]
