@@ -38,26 +38,15 @@ def run(role: str, /) -> None:
         ingest, serve, detect, respond or index.
     """
     from config.settings import load_settings
+    from streams.cli.threads import compute_in_one_thread
     from streams.roles import load_role
 
     settings = load_settings()
-    _compute_in_one_thread()
+    compute_in_one_thread()
     loaded = load_role(role, settings)
     from streams.runtime import run_role
 
     sys.exit(run_role(loaded, settings))
-
-
-def _compute_in_one_thread() -> None:
-    """Keep NumPy and torch from sharing small products among threads, before either is loaded.
-
-    The threads wait for each other in busy loops: with every core in use detection took four
-    times the CPU (measured). More cores are for more workers.
-    """
-    import os
-
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
 
 
 def up(
