@@ -20,6 +20,7 @@ from mode.utils.futures import notify
 from config.errors import Fatal
 from streams.transport.ledger import OffsetLedger
 from streams.transport.message import BatchMessage
+from streams.transport.thread import FetchThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +40,9 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is untyped here
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ledgers: defaultdict[Any, OffsetLedger] = defaultdict(OffsetLedger)
+
+    def _new_consumer_thread(self) -> FetchThread:
+        return FetchThread(self, loop=self.loop, beacon=self.beacon)
 
     def _is_batch(self, tp: Any) -> bool:
         return tp.topic in self.transport.batch_topics

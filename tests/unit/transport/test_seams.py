@@ -6,8 +6,10 @@ import hashlib
 import inspect
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from faust.serializers.schemas import Schema
 from faust.transport.consumer import Consumer as StockBase
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.transport.drivers.aiokafka import Consumer as StockConsumer
 from faust.transport.drivers.aiokafka import Producer as StockProducer
 from faust.transport.drivers.aiokafka import Transport as StockTransport
@@ -15,8 +17,11 @@ from faust.transport.drivers.aiokafka import Transport as StockTransport
 from streams.transport import BatchSchema, BatchTransport
 from streams.transport.consumer import BatchConsumer
 from streams.transport.producer import IdempotentProducer
+from streams.transport.thread import FETCH_MAX_WAIT_MS, FetchThread
 
 OVERRIDDEN = [
+    (StockConsumer, BatchConsumer, "_new_consumer_thread"),
+    (AIOKafkaConsumerThread, FetchThread, "_create_worker_consumer"),
     (StockConsumer, BatchConsumer, "_drain_messages"),
     (StockConsumer, BatchConsumer, "on_buffer_full"),
     (StockConsumer, BatchConsumer, "ack"),
@@ -68,6 +73,15 @@ def test_the_driver_takes_our_consumer_and_producer() -> None:
     assert BatchTransport.Consumer is BatchConsumer
     assert BatchTransport.Producer is IdempotentProducer
     assert {"Consumer", "Producer"} <= vars(StockTransport).keys()
+
+
+def test_silent_partitions_hold_up_no_others() -> None:
+    consumer = AIOKafkaConsumer.__new__(AIOKafkaConsumer)
+    thread = FetchThread.__new__(FetchThread)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: consumer)
+        assert thread._create_worker_consumer(None)._fetch_max_wait_ms == FETCH_MAX_WAIT_MS
+    assert "fetch_max_wait_ms=self._fetch_max_wait_ms" in inspect.getsource(AIOKafkaConsumer.start)
 
 
 def test_the_watchdog_is_a_task_that_starts_with_the_consumer() -> None:
