@@ -16,6 +16,7 @@ from detectors.traffic.levels import (
     BLOCK_US,
     HALF_BUCKET_US,
     METRICS,
+    PRIOR_BLOCKS,
     SCALES,
     Cohort,
     default_cohort,
@@ -258,9 +259,11 @@ class Burst:
         """Return the largest counts that are no burst."""
         count = np.asarray(blocks, np.float64).reshape(-1, 1, 1)
         # A client that sends n requests a block may exceed in one of run_length / n blocks, but
-        # the busiest not more often than once in two weeks.
+        # the busiest not more often than once in two weeks. How a new client differs from others
+        # is drawn once, not in each block: more may be risked on it.
         seen = np.maximum(np.asarray(requests, np.float64).reshape(-1, 1, 1), 1.0)
-        false_alarm = np.clip(seen / self._run_length, 1e-5, 5e-4) / self._config.effective_tests
+        most = np.where(count < PRIOR_BLOCKS, 2e-3, 5e-4)
+        false_alarm = np.clip(seen / self._run_length, 1e-5, most) / self._config.effective_tests
         logs = level_logs(self._cohort, count, total, squares, false_alarm)
         least = np.where(np.arange(len(METRICS)) == 0, self._config.min_requests, 0)
         least[METRICS.index("errors")] = self._config.min_requests
