@@ -121,6 +121,24 @@ class Piece:
         """Return the client id of a row."""
         return self.batch.clients[int(self.batch.client[row])]
 
+    def crossing(
+        self, row: int, *, kind: str, level: int, log_e: int, since_us: int, evidence: Evidence
+    ) -> Crossing:
+        """Return that the client of a row crossed with it."""
+        return Crossing(
+            row=row,
+            time_us=int(self.batch.time_us[row]),
+            trigger=self.batch.interaction_id(row),
+            subject_type="client",
+            subject=self.client(row),
+            kind=kind,
+            level=level,
+            log_e=log_e,
+            since_us=since_us,
+            events=int(self.events[row]),
+            evidence=evidence,
+        )
+
 
 class Detector(Protocol):
     """Seam between the suite and a detector.

@@ -91,17 +91,12 @@ class InputDrift:
 
     def _crossing(self, piece: Piece, segments: Segments, rise: Rise) -> Crossing:
         row = int(segments.order[rise.position])
-        return Crossing(
-            row=row,
-            time_us=int(piece.batch.time_us[row]),
-            trigger=piece.batch.interaction_id(row),
-            subject_type="client",
-            subject=piece.client(row),
+        return piece.crossing(
+            row,
             kind="drift",
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
-            events=int(piece.events[row]),
             evidence={
                 "queries": rise.length,
                 "foreign_log_e": round(int(piece.far_log_e[row]) / FIXED_POINT_ONE, 3),

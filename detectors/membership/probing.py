@@ -109,17 +109,12 @@ class MembershipProbing:
         self, piece: Piece, segments: Segments, ratios: NDArray[np.int64], rise: Rise
     ) -> Crossing:
         row = int(segments.order[rise.position])
-        return Crossing(
-            row=row,
-            time_us=int(piece.batch.time_us[row]),
-            trigger=piece.batch.interaction_id(row),
-            subject_type="client",
-            subject=piece.client(row),
+        return piece.crossing(
+            row,
             kind="membership",
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
-            events=int(piece.events[row]),
             evidence={
                 "queries": rise.length,
                 "sketch_ratio": round(int(ratios[rise.position, 0]) / FIXED_POINT_ONE, 4),

@@ -226,17 +226,12 @@ class Coverage:
         row = int(segments.order[rise.position])
         spread, evenness = scores[:, rise.position].tolist()
         entropy = int(_N_LOG_N[WINDOW]) + evenness
-        return Crossing(
-            row=row,
-            time_us=int(piece.batch.time_us[row]),
-            trigger=piece.batch.interaction_id(row),
-            subject_type="client",
-            subject=piece.client(row),
+        return piece.crossing(
+            row,
             kind="extraction",
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
-            events=int(piece.events[row]),
             evidence={
                 "channel": "coverage",
                 "windows": rise.length,

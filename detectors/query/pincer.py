@@ -160,17 +160,12 @@ class Pincer:
         share = _concentration(recent, radius_d2)
         concentrated = share >= self._config.concentrated_share and _has_origin(held, radius_d2)
         strongest = int(np.argmax(rise.sums))
-        return Crossing(
-            row=row,
-            time_us=int(piece.batch.time_us[row]),
-            trigger=piece.batch.interaction_id(row),
-            subject_type="client",
-            subject=piece.client(row),
+        return piece.crossing(
+            row,
             kind="evasion" if concentrated else "extraction",
             level=rise.level,
             log_e=rise.sums[strongest],
             since_us=rise.since_us,
-            events=int(piece.events[row]),
             evidence={
                 "channel": CHANNELS[strongest],
                 **{

@@ -303,17 +303,12 @@ class Burst:
         level = self._table["level"][slot]
         excess = np.log1p(window) - np.log1p(level)
         metric, scale = divmod(int(excess.argmax()), SCALES)
-        return Crossing(
-            row=row,
-            time_us=int(piece.batch.time_us[row]),
-            trigger=piece.batch.interaction_id(row),
-            subject_type="client",
-            subject=piece.client(row),
+        return piece.crossing(
+            row,
             kind="burst",
             level=alarm,
             log_e=round(math.log(self._run_length) * FIXED_POINT_ONE),
             since_us=int(self._table["since_us"][slot]),
-            events=int(piece.events[row]),
             evidence={
                 "metric": METRICS[metric],
                 "window_s": 1 << scale,
