@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from streams.metrics.catalogue import DECODE_ERRORS, DLQ_RECORDS
 from streams.topics import DLQ_SUFFIX, dlq
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from config.errors import PoisonRecord
     from streams.roles.base import Record
+    from streams.sender import Sender
 
 _PREFIX = "__dlq.errors."
 ERROR_CLASS_HEADER = "vedette-error-class"
@@ -45,20 +46,6 @@ class DeadLetter(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
-
-
-class Sender(Protocol):
-    """The part of `streams.producer.Producer` that dead letters need."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future is done when the broker has it."""
 
 
 def dead_letter(

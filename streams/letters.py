@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from config.settings import KafkaSettings
+    from streams.roles.base import Record
+    from streams.sender import Sender
 
     Headers = Sequence[tuple[str, bytes]]
 
@@ -77,34 +79,6 @@ class Filter(NamedTuple):
             and self.stage in (None, letter.stage)
             and self.replayed in (None, letter.replays > 0)
         )
-
-
-class Record(Protocol):
-    """What is read of a consumed record."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-class Sender(Protocol):
-    """The part of `streams.producer.Producer` that a replay needs."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        partition: int | None = None,
-        headers: Headers = (),
-        timestamp_ms: int | None = None,
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future is done when the broker has it."""
 
 
 def letter_of(record: Record) -> Letter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streams.dlq import DeadLetters
     from streams.ingest.frame_builder import Frame
     from streams.roles.base import Record
+    from streams.sender import Sender
 
     Send = Callable[[], Awaitable[asyncio.Future[object]]]
 
@@ -37,20 +38,6 @@ _FRAME_HEADERS = (
 _HALF_HEADERS = (("content-type", CONTENT_TYPE.encode()),)
 
 
-class FrameSender(Protocol):
-    """The part of `streams.producer.Producer` that frames need."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future is done when the broker has it."""
-
-
 class Delivery:
     """Sends what one chunk caused.
 
@@ -64,7 +51,7 @@ class Delivery:
         Number of partitions of the topic where scattered halves meet.
     """
 
-    def __init__(self, producer: FrameSender, dead_letters: DeadLetters, partitions: int) -> None:
+    def __init__(self, producer: Sender, dead_letters: DeadLetters, partitions: int) -> None:
         self._partitions = partitions
         self._producer = producer
         self._dead_letters = dead_letters

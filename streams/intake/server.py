@@ -26,9 +26,10 @@ from streams.intake.gate import Gate
 from streams.intake.metrics import ANSWERS, EVENTS
 from streams.intake.posts import CloudEventsReader, LiteLlmReader
 from streams.partition import partition_of
+from streams.sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping
 
     from config.settings import Settings
     from streams.intake.posts import Post
@@ -40,21 +41,11 @@ _CHUNK_BYTES = 64 << 10
 _JSON_TYPES = ("application/json", "application/x-ndjson", "application/ndjson")
 
 
-class Sender(Protocol):
-    """The part of `streams.producer.Producer` that the intake needs."""
+class TopicSender(Sender, Protocol):
+    """A sender that knows how many partitions a topic has."""
 
     async def partitions_of(self, topic: str) -> int:
         """Return the number of partitions of a topic."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        partition: int | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future is done when the broker has it."""
 
 
 class Reader(Protocol):
@@ -80,7 +71,7 @@ class Intake:
         Answers by (format, status), and ``events`` written.
     """
 
-    def __init__(self, settings: Settings, sender: Sender) -> None:
+    def __init__(self, settings: Settings, sender: TopicSender) -> None:
         self._settings = settings.intake
         self._sender = sender
         self._access = access_of(settings.intake)

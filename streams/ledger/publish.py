@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.ledger.note import Checkpoint, NoteVerifier
+    from streams.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -34,20 +35,6 @@ HEADERS = (
 )
 #: A file of checkpoints larger than this is not read.
 MAX_FILE_BYTES = 1 << 30
-
-
-class Sender(Protocol):
-    """The part of `streams.producer.Producer` that is needed."""
-
-    async def send(
-        self,
-        topic: str,
-        value: bytes | None,
-        *,
-        key: bytes | None = None,
-        headers: Sequence[tuple[str, bytes]] = (),
-    ) -> asyncio.Future[object]:
-        """Queue a record; the future is done when the broker has it."""
 
 
 class Publisher:
