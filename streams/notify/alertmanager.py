@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.notify.base import Permanent
-from streams.notify.fit import cut, fitting
-from streams.notify.http import HttpSender
+from streams.notify.fit import cut
+from streams.notify.http_notifier import HttpNotifier
 from streams.respond.severity import BY_RANK, RANK, SEVERITIES
 from streams.respond.times import event_time, from_us, iso
 
@@ -96,7 +95,7 @@ def _since(alert: Alert) -> str:
     return iso(event_time(alert.timeline[0].time)) if alert.timeline else alert.time
 
 
-class AlertmanagerNotifier:
+class AlertmanagerNotifier(HttpNotifier):
     """Posts alerts to one Alertmanager.
 
     Parameters
@@ -115,20 +114,10 @@ class AlertmanagerNotifier:
     def __init__(
         self, settings: AlertmanagerSettings, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.name = settings.name
-        self._http = HttpSender(
-            f"alertmanager {settings.name}",
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-        )
+        super().__init__(settings, MAX_BODY_BYTES)
         self._token = settings.token
         self._firing_s = settings.firing_s
         self._clock = clock
-
-    async def start(self) -> None:
-        """Open the HTTP session; nothing is sent."""
-        await self._http.start()
 
     async def notify(self, alert: Alert) -> Outcome:
         """Post ``alert`` once."""
@@ -137,14 +126,7 @@ class AlertmanagerNotifier:
         def encode(item: Alert) -> bytes:
             return alertmanager_body(item, now_s=now_s, firing_s=self._firing_s, name=self.name)
 
-        body = fitting(alert, encode, MAX_BODY_BYTES, self.name)
-        if body is None:
-            return Permanent("refused_payload")
         headers = {}
         if self._token is not None:
             headers["Authorization"] = f"Bearer {self._token.get_secret_value()}"
-        return await self._http.post(body, headers, PATH)
-
-    async def close(self) -> None:
-        """Close the HTTP session."""
-        await self._http.close()
+        return await self._post(alert, encode, lambda _body: headers, PATH)

@@ -12,9 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from streams.notify.base import Permanent
-from streams.notify.fit import fitting
-from streams.notify.http import HttpSender
+from streams.notify.http_notifier import HttpNotifier
 
 if TYPE_CHECKING:
     from config.respond import CloudEventsSettings
@@ -47,7 +45,7 @@ def structured_body(alert: Alert) -> bytes:
     )
 
 
-class CloudEventsNotifier:
+class CloudEventsNotifier(HttpNotifier):
     """Posts alerts to one endpoint.
 
     Parameters
@@ -62,31 +60,14 @@ class CloudEventsNotifier:
     """
 
     def __init__(self, settings: CloudEventsSettings) -> None:
-        self.name = settings.name
+        super().__init__(settings, MAX_BODY_BYTES)
         self._token = settings.token
         self._structured = settings.mode == "structured"
-        self._http = HttpSender(
-            f"cloudevents {settings.name}",
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-        )
-
-    async def start(self) -> None:
-        """Open the HTTP session; nothing is sent."""
-        await self._http.start()
 
     async def notify(self, alert: Alert) -> Outcome:
         """Post ``alert`` once."""
         encode = structured_body if self._structured else _encoder.encode
-        body = fitting(alert, encode, MAX_BODY_BYTES, self.name)
-        if body is None:
-            return Permanent("refused_payload")
-        return await self._http.post(body, self._headers(alert))
-
-    async def close(self) -> None:
-        """Close the HTTP session."""
-        await self._http.close()
+        return await self._post(alert, encode, lambda _body: self._headers(alert))
 
     def _headers(self, alert: Alert) -> dict[str, str]:
         headers = {}

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.notify.base import Permanent
-from streams.notify.fit import cut, fitting
-from streams.notify.http import HttpSender
+from streams.notify.fit import cut
+from streams.notify.http_notifier import HttpNotifier
 from streams.respond.explain import in_words
 from streams.respond.severity import SEVERITIES
 
@@ -74,7 +73,7 @@ def _dedup_key(alert: Alert) -> str:
     return hashlib.sha256((alert.incident or alert.id).encode()).hexdigest()
 
 
-class PagerDutyNotifier:
+class PagerDutyNotifier(HttpNotifier):
     """Sends events to one service.
 
     Parameters
@@ -89,18 +88,8 @@ class PagerDutyNotifier:
     """
 
     def __init__(self, settings: PagerDutySettings) -> None:
-        self.name = settings.name
+        super().__init__(settings, MAX_BODY_BYTES)
         self._key = settings.routing_key
-        self._http = HttpSender(
-            f"pagerduty {settings.name}",
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-        )
-
-    async def start(self) -> None:
-        """Open the HTTP session; nothing is sent."""
-        await self._http.start()
 
     async def notify(self, alert: Alert) -> Outcome:
         """Send ``alert`` once."""
@@ -109,11 +98,4 @@ class PagerDutyNotifier:
         def encode(item: Alert) -> bytes:
             return _encoder.encode(pagerduty_event(item, key, self.name))
 
-        body = fitting(alert, encode, MAX_BODY_BYTES, self.name)
-        if body is None:
-            return Permanent("refused_payload")
-        return await self._http.post(body, {})
-
-    async def close(self) -> None:
-        """Close the HTTP session."""
-        await self._http.close()
+        return await self._post(alert, encode)

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.notify.base import Permanent
-from streams.notify.fit import cut, fitting
-from streams.notify.http import HttpSender
+from streams.notify.fit import cut
+from streams.notify.http_notifier import HttpNotifier
 from streams.respond.explain import in_words
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _who(alert: Alert) -> str:
     return f"{alert.subject.type} {first}" + (f" and {more:,} more" if more > 0 else "")
 
 
-class SlackNotifier:
+class SlackNotifier(HttpNotifier):
     """Posts alerts to one channel; its URL is the secret.
 
     Parameters
@@ -96,17 +95,7 @@ class SlackNotifier:
     """
 
     def __init__(self, settings: SlackSettings) -> None:
-        self.name = settings.name
-        self._http = HttpSender(
-            f"slack {settings.name}",
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-        )
-
-    async def start(self) -> None:
-        """Open the HTTP session; nothing is sent."""
-        await self._http.start()
+        super().__init__(settings, MAX_BODY_BYTES)
 
     async def notify(self, alert: Alert) -> Outcome:
         """Post ``alert`` once."""
@@ -114,9 +103,4 @@ class SlackNotifier:
         def encode(item: Alert) -> bytes:
             return _encoder.encode(slack_message(item, self.name))
 
-        body = fitting(alert, encode, MAX_BODY_BYTES, self.name)
-        return await self._http.post(body, {}) if body else Permanent("refused_payload")
-
-    async def close(self) -> None:
-        """Close the HTTP session."""
-        await self._http.close()
+        return await self._post(alert, encode)

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.notify.base import Permanent
-from streams.notify.fit import fitting
-from streams.notify.http import HttpSender
+from streams.notify.http_notifier import HttpNotifier
 from streams.notify.signing import Signer
 from streams.respond.alerts import Held
 
@@ -98,7 +96,7 @@ def webhook_body(alert: Alert) -> bytes:
     return _encoder.encode(_Message(kind, alert.time, data))
 
 
-class WebhookNotifier:
+class WebhookNotifier(HttpNotifier):
     """Posts alerts to one endpoint.
 
     Parameters
@@ -118,27 +116,14 @@ class WebhookNotifier:
     def __init__(
         self, settings: WebhookSettings, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self.name = settings.name
-        self._http = HttpSender(
-            f"webhook {settings.name}",
-            settings.url,
-            timeout_s=settings.timeout_s,
-            allow_private=settings.allow_private,
-        )
+        super().__init__(settings, MAX_BODY_BYTES - 1)
         self._signer = Signer(settings.secret.get_secret_value(), endpoint=settings.name)
         self._clock = clock
 
-    async def start(self) -> None:
-        """Open the HTTP session; nothing is sent."""
-        await self._http.start()
-
     async def notify(self, alert: Alert) -> Outcome:
         """Post ``alert`` once."""
-        body = fitting(alert, webhook_body, MAX_BODY_BYTES - 1, self.name)
-        if body is None:
-            return Permanent("refused_payload")
-        return await self._http.post(body, self._signer.headers(alert.id, int(self._clock()), body))
 
-    async def close(self) -> None:
-        """Close the HTTP session."""
-        await self._http.close()
+        def signature(body: bytes) -> dict[str, str]:
+            return self._signer.headers(alert.id, int(self._clock()), body)
+
+        return await self._post(alert, webhook_body, signature)
