@@ -41,9 +41,6 @@ def calibrate(
     from rich.progress import Progress
 
     from config.settings import load_settings
-    from streams.cli.threads import compute_in_one_thread
-
-    compute_in_one_thread()
     from streams.calibration import CalibrationOptions
     from streams.calibration import calibrate as run
     from streams.reference import read_reference

@@ -35,9 +35,6 @@ def demo(
     ``vedette demo --seconds 120 --seed 7 --json demo.json``
         Longer, with other clients, another model, and the figures in a file.
     """
-    from streams.cli.threads import compute_in_one_thread
-
-    compute_in_one_thread()
     import msgspec
     from rich.console import Console
 

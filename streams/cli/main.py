@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import cyclopts
 
 from config.errors import ConfigError, VedetteError
+from streams.cli.threads import compute_in_one_thread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     The exit code is 0, 1 if something failed, 2 if the command or the configuration is wrong,
     130 after Ctrl-C.
     """
+    compute_in_one_thread()
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     try:
         build_app(tokens[0] if tokens else None)(tokens)

@@ -74,9 +74,6 @@ def replay(
     from rich.console import Console
     from rich.progress import Progress
 
-    from streams.cli.threads import compute_in_one_thread
-
-    compute_in_one_thread()
     from config.errors import ConfigError
     from config.settings import load_settings
     from models.profiles import load_profiles

@@ -38,11 +38,9 @@ def run(role: str, /) -> None:
         ingest, serve, detect, respond or index.
     """
     from config.settings import load_settings
-    from streams.cli.threads import compute_in_one_thread
     from streams.roles import load_role
 
     settings = load_settings()
-    compute_in_one_thread()
     loaded = load_role(role, settings)
     from streams.runtime import run_role
 
