@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, Held, alert_id
+from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, Held, alert_id, without_finding
 from streams.respond.severity import RANK, SEVERITIES
 from streams.respond.text import shown
 
@@ -43,8 +43,8 @@ def digest_of(alerts: Sequence[Alert]) -> Alert:
     )
     models = tuple(dict.fromkeys(alert.model for alert in alerts))
     return Alert(
+        **without_finding(),
         id=alert_id("digest", *(alert.id for alert in alerts)),
-        finding="",
         time=alerts[-1].time,
         severity=worst.severity,
         risk_score=max(alert.risk_score for alert in alerts),
@@ -54,18 +54,9 @@ def digest_of(alerts: Sequence[Alert]) -> Alert:
         subject=AlertSubject(type="model", ids=models[:8]),
         subjects_total=len(models),
         model=models[0] if len(models) == 1 else f"{len(models)} models",
-        tenant=None,
         kind="digest",
         detector="vedette.respond",
-        version=1,
         since=alerts[0].since,
-        events=0,
-        log_e=0.0,
-        run_length=0,
-        evidence={},
-        interactions=(),
-        atlas=(),
-        owasp=(),
         recommended_action="Look at each: `vedette alerts list`.",
         runbook=RUNBOOKS,
         incident="",

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from streams.notify.sinks import notifier_of
-from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, alert_id
+from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, alert_id, without_finding
 from streams.respond.times import from_us, iso
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def trial_alert(now_s: float) -> Alert:
     now = iso(from_us(int(now_s * 1e6)))
     identity = alert_id("trial", now)
     return Alert(
+        **without_finding(),
         id=identity,
-        finding="",
         time=now,
         severity="info",
         risk_score=1,
@@ -30,18 +30,9 @@ def trial_alert(now_s: float) -> Alert:
         subject=AlertSubject(type="monitor", ids=("test",)),
         subjects_total=1,
         model="vedette",
-        tenant=None,
         kind="test",
         detector="vedette.notify",
-        version=1,
         since=now,
-        events=0,
-        log_e=0.0,
-        run_length=0,
-        evidence={},
-        interactions=(),
-        atlas=(),
-        owasp=(),
         recommended_action="Nothing.",
         runbook=RUNBOOKS,
         incident=identity,

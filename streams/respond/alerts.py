@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -114,6 +114,22 @@ def alert_id(*parts: str) -> str:
     """Return the alert's id, a function of the finding's: a replay raises the same alert."""
     text = "\x00".join(parts).encode()
     return hashlib.blake2b(text, digest_size=16, person=b"vedette-alert").hexdigest()
+
+
+def without_finding() -> dict[str, Any]:
+    """Return the fields of an alert that no finding led to: a digest, a test, the self-watch."""
+    return {
+        "finding": "",
+        "tenant": None,
+        "version": 1,
+        "events": 0,
+        "log_e": 0.0,
+        "run_length": 0,
+        "evidence": {},
+        "interactions": (),
+        "atlas": (),
+        "owasp": (),
+    }
 
 
 def incident_alert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, alert_id
+from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, alert_id, without_finding
 from streams.respond.severity import SEVERITIES
 from streams.respond.text import shown
 from streams.respond.times import from_us, iso
@@ -27,8 +27,8 @@ def watch_alert(trouble: Trouble, state: State, at_s: float, since_s: float) -> 
     incident = alert_id(DETECTOR, trouble.condition, trouble.subject)
     ended = state == "resolved"
     return Alert(
+        **without_finding(),
         id=alert_id(incident, state, str(int(at_s) // 60)),
-        finding="",
         time=iso(from_us(int(at_s * 1e6))),
         severity=condition.severity,
         risk_score=SEVERITIES[condition.severity].risk_score,
@@ -37,18 +37,9 @@ def watch_alert(trouble: Trouble, state: State, at_s: float, since_s: float) -> 
         subject=AlertSubject(type="monitor", ids=(trouble.subject,)),
         subjects_total=1,
         model="vedette",
-        tenant=None,
         kind=condition.name,
         detector=DETECTOR,
-        version=1,
         since=iso(from_us(int(since_s * 1e6))),
-        events=0,
-        log_e=0.0,
-        run_length=0,
-        evidence={},
-        interactions=(),
-        atlas=(),
-        owasp=(),
         recommended_action=condition.respond[0],
         runbook=f"{RUNBOOKS}#{condition.name}",
         incident=incident,
