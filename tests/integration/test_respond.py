@@ -20,6 +20,7 @@ from streams.respond.alerts import alert_id
 from streams.respond.verdict_log import load_verdicts
 from streams.respond.verdicts import VerdictBook
 from streams.topics import FINDINGS, VERDICTS, dlq
+from tests.integration.hook import listening
 from tests.integration.killing import produce, role_process
 from tests.unit.respond.samples import finding
 
@@ -57,18 +58,9 @@ class Receiver:
 @contextlib.asynccontextmanager
 async def receiving():
     receiver = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", receiver.handle)
-    app.router.add_post("/events", receiver.handle_event)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    receiver.port = site._server.sockets[0].getsockname()[1]
-    try:
+    handlers = {"/hook": receiver.handle, "/events": receiver.handle_event}
+    async with listening(handlers) as receiver.port:
         yield receiver
-    finally:
-        await runner.cleanup()
 
 
 def environment(broker, tmp_path, port):

@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from benchmarks.respond.storm import REAL
 from detectors.finding import Subject
 from streams.topics import FINDINGS
+from tests.integration.hook import listening
 from tests.integration.killing import role_process
 from tests.unit.respond.samples import finding
 
@@ -48,17 +49,8 @@ class Receiver:
 @contextlib.asynccontextmanager
 async def receiving():
     receiver = Receiver()
-    app = web.Application()
-    app.router.add_post("/hook", receiver.handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    receiver.port = site._server.sockets[0].getsockname()[1]
-    try:
+    async with listening({"/hook": receiver.handle}) as receiver.port:
         yield receiver
-    finally:
-        await runner.cleanup()
 
 
 def flood(run, rng):

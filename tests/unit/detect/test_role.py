@@ -51,7 +51,6 @@ class Outbox:
 @pytest.fixture
 async def role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[detect.DetectRole]:
     monkeypatch.setattr(detect, "Producer", Outbox)
-    monkeypatch.setattr(background, "terminate", lambda _failure: None)
     made = detect.make(Settings(home=tmp_path, detect=DetectSettings(snapshot_interval_s=0.2)))
     made._background = background.Background(on_fatal=lambda _failure: None)
     await made.start()
@@ -99,7 +98,7 @@ async def test_release_works_off_what_waits_and_acknowledges_it(role: detect.Det
 
 
 async def test_the_next_owner_goes_on_where_the_snapshot_ends(
-    role: detect.DetectRole, tmp_path: Path
+    role: detect.DetectRole,
 ) -> None:
     await role.assigned({SOURCE})
     await role.process(chunk_of([frame(0, 2)], 0, SOURCE, lambda: None))
