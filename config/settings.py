@@ -106,6 +106,11 @@ class IngestSettings(_Section):
     join_timeout_s: float = Field(default=60.0, gt=0)
     max_pending_halves: int = Field(default=200_000, ge=1)
     max_pending_bytes: int = Field(default=128 << 20, ge=1 << 16)
+    dedup_events: int = Field(
+        default=1 << 16,
+        ge=1,
+        description="last events of a partition, at least, that are known when they come again",
+    )
     frame_rows: int = Field(default=512, ge=1, le=8192)
     frame_bytes: int = Field(default=512 << 10, ge=4096)
     snapshot_interval_s: float = Field(default=2.0, gt=0)

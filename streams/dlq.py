@@ -1,7 +1,8 @@
 """Dead letters: the record as it came, plus why and where it was refused.
 
 The original bytes and headers stay untouched, so that a dead letter can be replayed; ours
-follow them. Header texts are made by Vedette alone and hold nothing of the payload.
+follow them. Of a record of several calls the refused one alone lies there, as a record. Header
+texts are made by Vedette alone and hold nothing of the payload.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from config.errors import PoisonRecord
+    from streams.decode.model import Refusal
     from streams.roles.base import Record
     from streams.sender import Sender
 
@@ -28,6 +30,8 @@ STAGE_HEADER = "vedette-stage"
 FAILED_AT_HEADER = "vedette-failed-at"
 #: Of the record as it came: a replay keeps it, so that its event time is judged alike.
 TIMESTAMP_HEADER = "vedette-timestamp-ms"
+#: Which call of a record of several the letter holds; the others were not refused.
+CALL_HEADER = "vedette-call"
 #: How often the record was replayed from the dead letters.
 REPLAYED_HEADER = "vedette-replayed"
 TOPIC_HEADER = _PREFIX + "topic"
@@ -37,6 +41,20 @@ MESSAGE_HEADER = _PREFIX + "message"
 _MAX_REPLAYS_DIGITS = 6
 
 Headers = list[tuple[str, bytes]]
+
+
+class Call:
+    """A record of one call of a record that holds several, as a `Record`."""
+
+    def __init__(self, record: Record, refusal: Refusal) -> None:
+        self.topic = record.topic
+        self.partition = record.partition
+        self.offset = record.offset
+        self.timestamp = record.timestamp
+        self.key = record.key
+        self.value: bytes | None = refusal.value
+        self.headers = record.headers
+        self.number = refusal.number
 
 
 class DeadLetter(NamedTuple):
@@ -73,6 +91,8 @@ def dead_letter(
         FAILED_AT_HEADER: when,
         TIMESTAMP_HEADER: str(record.timestamp),
     }
+    if isinstance(record, Call):
+        added[CALL_HEADER] = str(record.number)
     headers = [*record.headers, *((name, text.encode()) for name, text in added.items())]
     return DeadLetter(dlq(record.topic), record.key, record.value, headers)
 
@@ -121,7 +141,6 @@ class DeadLetters:
             letter.topic, letter.value, key=letter.key, headers=letter.headers
         )
         self.counts[record.topic, error.reason] += 1
-        DLQ_RECORDS.labels(stage).inc()
         DLQ_RECORDS.labels(stage).inc()
         DECODE_ERRORS.labels(error.reason).inc()
         return delivery

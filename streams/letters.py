@@ -12,6 +12,7 @@ from aiokafka.structs import TopicPartition
 
 from config.errors import ConfigError
 from streams.dlq import (
+    CALL_HEADER,
     ERROR_CLASS_HEADER,
     FAILED_AT_HEADER,
     MESSAGE_HEADER,
@@ -41,7 +42,10 @@ _LEFT_OUT = b"left out for its size"
 
 
 class Letter(NamedTuple):
-    """A dead letter: where it lies, what was refused and why, and the record as it came."""
+    """A dead letter: where it lies, what was refused and why, and the record as it came.
+
+    ``call`` numbers the call that was refused of a record of several, -1 if all of it was.
+    """
 
     id: str
     failed_at: str
@@ -57,6 +61,7 @@ class Letter(NamedTuple):
     value: bytes | None
     headers: Headers
     has_value: bool
+    call: int = -1
 
     @property
     def can_replay(self) -> bool:
@@ -109,6 +114,7 @@ def letter_of(record: Record) -> Letter:
         value=record.value,
         headers=original,
         has_value=record.value is not None or not message.endswith(_LEFT_OUT),
+        call=_number(ours, CALL_HEADER),
     )
 
 

@@ -209,6 +209,7 @@ def _summary(letter: Letter) -> dict[str, object]:
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
+        **({"call": letter.call} if letter.call >= 0 else {}),
         "reason": letter.reason,
         "stage": letter.stage,
         "message": letter.message,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -11,8 +11,9 @@ from streams.decode.json_body import Body
 from streams.decode.model import Part, RequestBody, ResponseBody
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from config.errors import PoisonRecord
     from streams.roles.base import Record
 
 
@@ -39,16 +40,35 @@ class Event(msgspec.Struct, gc=False):
     scattered: bool = False
 
 
+class Refused(NamedTuple):
+    """A call of a record that is refused while others of it are good."""
+
+    error: PoisonRecord
+
+
 class RecordFormat(Protocol):
     """One format of records."""
 
     def events(
         self, record: Record, value: bytes, attributes: Attributes, /
-    ) -> Sequence[Event] | None:
+    ) -> Sequence[Event | Refused] | None:
         """Return the events of a record; None if it is of another format.
+
+        Only a `BatchFormat` returns more than one, or refuses one alone.
 
         Raises
         ------
         PoisonRecord
             If it is of this format and wrong.
+        """
+
+
+@runtime_checkable
+class BatchFormat(Protocol):
+    """A format whose records may hold several calls."""
+
+    def single(self, value: bytes, numbers: Sequence[int], /) -> Iterable[bytes]:
+        """Yield a record of each of some calls alone, numbered as `events` lists them.
+
+        The bytes of a call stay as they are.
         """

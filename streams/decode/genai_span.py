@@ -121,9 +121,8 @@ def call_of(span: Span, limit: int) -> Event | None:
     )
     source = _text(_first(span.resource, ("service.name",)), limit) or "otlp"
     time_us = span.start_ns // _NS_PER_US
-    return Event(
-        Part.COMPLETE, source, span.span_id, attributes, request, response, time_us or None
-    )
+    event_id = span.trace_id + span.span_id if span.span_id else ""
+    return Event(Part.COMPLETE, source, event_id, attributes, request, response, time_us or None)
 
 
 def _operation(found: Attributes) -> str | None:

@@ -1,5 +1,7 @@
 """LiteLLM's StandardLoggingPayload: one object, an array, or one a line; each is a whole call.
 
+Of several calls a bad one is refused alone.
+
 Builds differ in which fields there are and of which type, so every field is optional and one of
 another type counts as absent.
 """
@@ -11,17 +13,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
+from streams.decode.batch import check_item, tried
 from streams.decode.body import bounded_count
 from streams.decode.envelope import NO_ATTRIBUTES, parse_time_us
 from streams.decode.event import Event
-from streams.decode.json_body import NULL, check_utf8, decode_json, is_null, refuse_duplicate_keys
+from streams.decode.json_body import NULL, decode_json, is_null
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, flat_text
 from streams.identity import forwarded_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from streams.decode.envelope import Attributes
+    from streams.decode.event import Refused
     from streams.decode.json_body import Body
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
@@ -103,17 +109,21 @@ class LiteLlmFormat:
 
     def events(
         self, _record: Record, value: bytes, _attributes: Attributes, /
-    ) -> list[Event] | None:
+    ) -> list[Event | Refused] | None:
         """Return one event a call; None if the first object is none of LiteLLM's."""
         items = self._split(value)
         if not items or not self._is_payload(items[0]):
             return None
         if len(items) > self._rows:
             raise poison("too_many_events")
-        check_utf8(value)
-        for item in items:
-            refuse_duplicate_keys(bytes(memoryview(item)), -1)
-        return [self._event(item) for item in items]
+        if len(items) == 1:
+            return [self._event(items[0])]
+        return [tried(self._event, item) for item in items]
+
+    def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
+        """Yield the objects of some calls."""
+        items = self._split(value) or []
+        return (bytes(items[number]) for number in numbers)
 
     def _split(self, value: bytes) -> list[Body] | None:
         """Return the objects; None if it is no JSON."""
@@ -144,6 +154,7 @@ class LiteLlmFormat:
             return False
 
     def _event(self, item: Body) -> Event:
+        check_item(item)
         payload = decode_json(self._payload, item)
         failed = payload.status == "failure"
         event_id = _text(payload.id) or _text(payload.call_id) or _text(payload.litellm_call_id)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
+
+if TYPE_CHECKING:
+    from config.errors import PoisonRecord
 
 
 class Part(IntEnum):
@@ -54,10 +59,20 @@ class Interaction(msgspec.Struct, gc=False, array_like=True):
     trace: str | None = None
 
 
-class Decoded(msgspec.Struct, gc=False):
-    """One record: its half, the key that joins halves, and one row for every sample.
+class Refusal(NamedTuple):
+    """A call of a record that is refused alone: which, why, and a record of it alone."""
 
-    The other half of a ``scattered`` one lies in another partition or topic.
+    number: int
+    error: PoisonRecord
+    value: bytes
+
+
+class Decoded(msgspec.Struct, gc=False):
+    """One event of a record: its half, the key that joins halves, and one row for every sample.
+
+    The other half of a ``scattered`` one lies in another partition or topic. A ``timed`` one
+    tells its time itself. The first of several events of a record has the others as ``more``,
+    and the calls that were ``refused``.
     """
 
     part: Part
@@ -65,6 +80,9 @@ class Decoded(msgspec.Struct, gc=False):
     event_id: str
     rows: list[Interaction]
     scattered: bool = False
+    timed: bool = True
+    more: Sequence[Decoded] = ()
+    refused: Sequence[Refusal] = ()
 
 
 class RequestBody(msgspec.Struct, gc=False):

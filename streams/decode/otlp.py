@@ -1,21 +1,24 @@
 """OTLP traces on Kafka, JSON and protobuf: the spans of model calls, whole calls each.
 
 Reads the GenAI semantic conventions of OpenTelemetry, old and new names, and OpenInference.
-Spans of anything else (tools, agents, HTTP) bring nothing.
+Spans of anything else (tools, agents, HTTP) bring nothing. Of several calls a bad one is refused
+alone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from config.errors import PoisonRecord
+from streams.decode.batch import tried
+from streams.decode.event import Refused
 from streams.decode.genai_span import call_of
-from streams.decode.otlp_json import is_traces, read_json
-from streams.decode.otlp_protobuf import looks_like_traces, read_protobuf
+from streams.decode.otlp_json import JsonTraces, is_traces
+from streams.decode.otlp_protobuf import ProtobufTraces, looks_like_traces
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator, Sequence
 
     from streams.decode.envelope import Attributes
     from streams.decode.event import Event
@@ -24,35 +27,68 @@ if TYPE_CHECKING:
     from streams.roles.base import Record
 
 
+class RawSpan(Protocol):
+    """A span of a record, not yet read."""
+
+    def read(self) -> Span:
+        """Return what it says; a `PoisonRecord` if it is malformed."""
+
+    def alone(self) -> bytes:
+        """Return a record of it alone, its own bytes as they are."""
+
+
+class _Traces(Protocol):
+    """An encoding of traces."""
+
+    def spans(self, value: bytes, /) -> Iterator[RawSpan]:
+        """Yield the spans; a `PoisonRecord` if their bounds cannot be told."""
+
+
 class OtlpFormat:
     """Reads the calls of an ``ExportTraceServiceRequest``."""
 
     def __init__(self, bodies: BodyReader) -> None:
         self._limits = bodies.limits
+        self._json = JsonTraces()
+        self._protobuf = ProtobufTraces(bodies.limits.text_bytes)
 
     def events(
         self, _record: Record, value: bytes, _attributes: Attributes, /
-    ) -> list[Event] | None:
+    ) -> list[Event | Refused] | None:
         """Return one event a call; None if the value holds no traces."""
-        spans = self._spans(value)
-        if spans is None:
+        coding = self._coding_of(value)
+        if coding is None:
             return None
-        calls: list[Event] = []
-        for span in spans:
-            call = call_of(span, self._limits.identity_bytes)
-            if call is None:
-                continue
+        calls: list[Event | Refused] = []
+        for _, call in self._calls(coding, value):
             if len(calls) == self._limits.rows:
                 raise poison("too_many_events")
             calls.append(call)
+        if len(calls) == 1 and isinstance(calls[0], Refused):
+            raise calls[0].error
         return calls
 
-    def _spans(self, value: bytes) -> Iterable[Span] | None:
+    def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
+        """Yield the spans of some calls, each with its resource."""
+        coding, wanted = self._coding_of(value), frozenset(numbers)
+        calls = self._calls(coding, value) if coding is not None else ()
+        for number, (span, _) in enumerate(calls):
+            if number in wanted:
+                yield span.alone()
+
+    def _calls(self, coding: _Traces, value: bytes) -> Iterator[tuple[RawSpan, Event | Refused]]:
+        for span in coding.spans(value):
+            call = tried(self._call, span)
+            if call is not None:
+                yield span, call
+
+    def _call(self, span: RawSpan) -> Event | None:
+        return call_of(span.read(), self._limits.identity_bytes)
+
+    def _coding_of(self, value: bytes) -> _Traces | None:
         if value[:1] == b"{":
-            return read_json(value) if is_traces(value) else None
+            return self._json if is_traces(value) else None
         try:
-            if not looks_like_traces(value):
-                return None
+            return self._protobuf if looks_like_traces(value) else None
         except PoisonRecord:
             return None
-        return read_protobuf(value, self._limits.text_bytes)

@@ -7,14 +7,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.json_body import (
-    NULL,
-    check_utf8,
-    decode_json,
-    is_null,
-    refuse_duplicate_keys,
-    try_decode_json,
-)
+from streams.decode.batch import check_item, tried
+from streams.decode.event import Refused
+from streams.decode.json_body import NULL, decode_json, is_null, try_decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,11 +75,11 @@ class _Span(msgspec.Struct, gc=False):
 
 
 class _ScopeSpans(msgspec.Struct, gc=False):
-    spans: list[_Span] = []
+    spans: list[msgspec.Raw] = []
 
 
 class _ResourceSpans(msgspec.Struct, gc=False):
-    resource: _Resource | None = None
+    resource: msgspec.Raw = NULL
     scopeSpans: list[_ScopeSpans] = []  # noqa: N815
 
 
@@ -98,6 +93,8 @@ class _Signs(msgspec.Struct, gc=False):
 
 _SIGNS = msgspec.json.Decoder(_Signs)
 _REQUEST = msgspec.json.Decoder(_Request)
+_RESOURCE = msgspec.json.Decoder(_Resource | None)
+_SPAN = msgspec.json.Decoder(_Span)
 _ARRAY = msgspec.json.Decoder(_Array)
 _KEY_VALUES = msgspec.json.Decoder(_KeyValues)
 _FAILED_CODES = (2, "STATUS_CODE_ERROR")
@@ -112,22 +109,69 @@ def is_traces(value: bytes) -> bool:
         return False
 
 
-def read_json(value: bytes) -> Iterator[Span]:
-    """Yield the spans.
+class JsonSpan:
+    """A span as it is written, with the attributes of its resource."""
 
-    Raises
-    ------
-    PoisonRecord
-        If the JSON is malformed.
-    """
-    check_utf8(value)
-    request = decode_json(_REQUEST, value)
-    refuse_duplicate_keys(value, -1)
+    def __init__(self, raw: msgspec.Raw, resource: Attributes, raw_resource: msgspec.Raw) -> None:
+        self._raw = raw
+        self._resource = resource
+        self._raw_resource = raw_resource
+        self.error: PoisonRecord | None = None
+
+    def read(self) -> Span:
+        """Return what it says.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is malformed.
+        """
+        if self.error is not None:
+            raise self.error
+        return _span(decode_json(_SPAN, self._raw), self._resource)
+
+    def alone(self) -> bytes:
+        """Return traces of this span alone."""
+        return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
+            bytes(self._raw_resource),
+            bytes(self._raw),
+        )
+
+    def check(self) -> None:
+        """Keep why the span by itself is refused."""
+        found = tried(check_item, self._raw)
+        if isinstance(found, Refused):
+            self.error = found.error
+
+
+class JsonTraces:
+    """Traces in JSON."""
+
+    def spans(self, value: bytes, /) -> Iterator[JsonSpan]:
+        """Yield the spans.
+
+        Raises
+        ------
+        PoisonRecord
+            If the JSON is malformed, but within one span.
+        """
+        spans = list(_split(decode_json(_REQUEST, value)))
+        checked = tried(check_item, value)
+        if isinstance(checked, Refused):
+            for span in spans:
+                span.check()
+            if all(span.error is None for span in spans):
+                raise checked.error
+        yield from spans
+
+
+def _split(request: _Request) -> Iterator[JsonSpan]:
     for group in request.resourceSpans:
-        resource = _attributes(group.resource.attributes) if group.resource else {}
+        found = decode_json(_RESOURCE, group.resource)
+        resource = _attributes(found.attributes) if found else {}
         for scope in group.scopeSpans:
             for span in scope.spans:
-                yield _span(span, resource)
+                yield JsonSpan(span, resource, group.resource)
 
 
 def _span(span: _Span, resource: Attributes) -> Span:

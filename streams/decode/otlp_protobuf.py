@@ -18,6 +18,7 @@ from streams.decode.protobuf import (
     as_text,
     as_unsigned,
     read_fields,
+    write_field,
 )
 from streams.decode.reasons import poison
 
@@ -61,26 +62,63 @@ def looks_like_traces(value: bytes) -> bool:
     return seen
 
 
-def read_protobuf(value: bytes, text_bytes: int) -> Iterator[Span]:
-    """Yield the spans; texts longer than ``text_bytes`` refuse the record.
+class ProtobufSpan:
+    """A span as it is written, with the attributes of its resource."""
 
-    Raises
-    ------
-    PoisonRecord
-        If the message is malformed.
-    """
-    for _, _, group in read_fields(value):
-        resource: Attributes = {}
+    def __init__(
+        self, raw: memoryview, resource: Attributes, raw_resource: memoryview, text_bytes: int
+    ) -> None:
+        self._raw = raw
+        self._resource = resource
+        self._raw_resource = raw_resource
+        self._text_bytes = text_bytes
+
+    def read(self) -> Span:
+        """Return what it says.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is malformed.
+        """
+        return _span(self._raw, self._resource, self._text_bytes)
+
+    def alone(self) -> bytes:
+        """Return traces of this span alone."""
+        scope = write_field(_SCOPE_SPANS, write_field(_SPANS, self._raw))
+        return write_field(_RESOURCE_SPANS, write_field(_RESOURCE, self._raw_resource) + scope)
+
+
+class ProtobufTraces:
+    """Traces in protobuf; texts longer than ``text_bytes`` refuse their span."""
+
+    def __init__(self, text_bytes: int) -> None:
+        self._text_bytes = text_bytes
+
+    def spans(self, value: bytes, /) -> Iterator[ProtobufSpan]:
+        """Yield the spans.
+
+        Raises
+        ------
+        PoisonRecord
+            If the message is malformed, but within one span.
+        """
+        for _, _, group in read_fields(value):
+            yield from self._spans_of(as_bytes(group))
+
+    def _spans_of(self, group: memoryview) -> Iterator[ProtobufSpan]:
+        raw_resource = memoryview(b"")
         scopes: list[memoryview] = []
-        for number, _, data in read_fields(as_bytes(group)):
+        for number, _, data in read_fields(group):
             if number == _RESOURCE:
-                resource = _attributes(as_bytes(data), _RESOURCE_ATTRIBUTES, text_bytes)
+                raw_resource = as_bytes(data)
             elif number == _SCOPE_SPANS:
                 scopes.append(as_bytes(data))
+        resource = _attributes(raw_resource, _RESOURCE_ATTRIBUTES, self._text_bytes)
         for scope in scopes:
             for number, _, data in read_fields(scope):
                 if number == _SPANS:
-                    yield _span(as_bytes(data), resource, text_bytes)
+                    yield ProtobufSpan(as_bytes(data), resource, raw_resource, self._text_bytes)
 
 
 def _span(data: memoryview, resource: Attributes, text_bytes: int) -> Span:

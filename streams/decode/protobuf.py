@@ -27,6 +27,7 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 #: A message of a producer has some hundred; a record of nothing but fields would cost seconds.
 MAX_FIELDS = 1 << 16
 _MAX_VARINT_BYTES = 10
+_LOW_BITS, _MORE = 0x7F, 0x80
 _MASK64 = (1 << 64) - 1
 _SIGN64 = 1 << 63
 _UNSIGNED = {FIXED64: "<Q", FIXED32: "<I"}
@@ -58,6 +59,21 @@ def read_fields(data: bytes | memoryview, limit: int = MAX_FIELDS) -> Iterator[F
         yield tag >> 3, wire, value
     if at != end:
         raise poison("too_many_fields")
+
+
+def write_field(number: int, data: bytes | memoryview) -> bytes:
+    r"""Return a length-delimited field.
+
+    Examples
+    --------
+    >>> write_field(2, b"abc")
+    b'\x12\x03abc'
+    """
+    length, size = bytearray([number << 3 | BYTES]), len(data)
+    while size > _LOW_BITS:
+        length.append(size & _LOW_BITS | _MORE)
+        size >>= 7
+    return bytes([*length, size]) + data
 
 
 def _value(view: memoryview, at: int, end: int, wire: int) -> tuple[Value, int]:

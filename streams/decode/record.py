@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.decode.batch import refusals, tried
 from streams.decode.body import Limits
 from streams.decode.envelope import (
     TimeBounds,
@@ -12,6 +13,7 @@ from streams.decode.envelope import (
     parse_count,
     read_headers,
 )
+from streams.decode.event import Event, Refused
 from streams.decode.formats import BODIES, RECORDS
 from streams.decode.model import Decoded, Interaction, Part
 from streams.decode.reader import BodyReader
@@ -22,9 +24,10 @@ from streams.redact import Redactor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from config.errors import PoisonRecord
     from config.settings import IngestSettings, SourceSettings
     from streams.decode.envelope import Attributes
-    from streams.decode.event import Event, RecordFormat
+    from streams.decode.event import RecordFormat
     from streams.decode.model import RequestRow, ResponseBody
     from streams.identity import Pseudonyms
     from streams.roles.base import Record
@@ -46,10 +49,11 @@ class _Source:
         self.scattered = settings.join == "shared"
         self.is_auto = settings.format == _AUTO
 
-    def apply(self, events: Sequence[Event], record: Record, limit: int) -> None:
+    def apply(self, events: Sequence[Event | Refused], record: Record, limit: int) -> None:
         """Change events to what the settings want."""
         for event in events:
-            self._apply(event, record, limit)
+            if isinstance(event, Event):
+                self._apply(event, record, limit)
 
     def _apply(self, event: Event, record: Record, limit: int) -> None:
         if self.rules is not None:
@@ -79,7 +83,6 @@ class RecordDecoder:
         self._max_record_bytes = settings.max_record_bytes
         self._max_identity_bytes = settings.max_identity_bytes
         self._max_text_bytes = settings.max_text_bytes
-        self._max_rows = settings.max_batch_rows
         self._times = TimeBounds.of(settings)
         self._names = pseudonyms
         self._redactor = Redactor(settings.redact)
@@ -120,18 +123,39 @@ class RecordDecoder:
         if source is not None:
             source.apply(events, record, self._max_identity_bytes)
         if len(events) == 1:
-            event = events[0]
-            rows = self._rows(record, event, 0)
-            return Decoded(event.part, event.source, event.id, rows, event.scattered)
-        return self._decode_many(record, events)
+            return self._decoded(record, events[0], 0)
+        return self._decode_many(record, value, events, record_format)
 
-    def _decode_many(self, record: Record, events: Sequence[Event]) -> Decoded | None:
-        rows: list[Interaction] = []
-        for event in events:
-            rows += self._rows(record, event, len(rows))
-            if len(rows) > self._max_rows:
-                raise poison("too_many_events")
-        return Decoded(Part.COMPLETE, events[0].source, events[0].id, rows) if rows else None
+    def _decoded(self, record: Record, event: Event | Refused, first: int) -> Decoded:
+        if isinstance(event, Refused):
+            raise event.error
+        rows = self._rows(record, event, first)
+        timed = event.time_us is not None or event.attributes.time is not None
+        return Decoded(event.part, event.source, event.id, rows, event.scattered, timed)
+
+    def _decode_many(
+        self,
+        record: Record,
+        value: bytes,
+        events: Sequence[Event | Refused],
+        record_format: RecordFormat,
+    ) -> Decoded | None:
+        good: list[Decoded] = []
+        refused: list[tuple[int, PoisonRecord]] = []
+        for number, event in enumerate(events):
+            decoded = tried(self._decoded, record, event, number)
+            if isinstance(decoded, Refused):
+                refused.append((number, decoded.error))
+            else:
+                good.append(decoded)
+        if not good:
+            if refused:
+                raise refused[0][1]
+            return None
+        good[0].more = good[1:]
+        if refused:
+            good[0].refused = refusals(record, value, record_format, refused)
+        return good[0]
 
     def _rows(self, record: Record, event: Event, first: int) -> list[Interaction]:
         request, response, attributes = event.request, event.response, event.attributes

@@ -1,8 +1,9 @@
-"""Halves whose other half lies in another partition or topic, on their way to a common one.
+"""Events whose other half, or repetition, lies in another partition or topic, on their way to it.
 
 Where requests and responses do not share a partition no single worker sees both. Such halves
 are written to one topic of our own, partitioned by what joins them, and joined from there: by
-then decoded, pseudonymised and masked, so that nothing else is ever written.
+then decoded, pseudonymised and masked, so that nothing else is ever written. Whole calls of such
+a source go the same way, because their producer may send them again elsewhere.
 """
 
 from __future__ import annotations
@@ -28,14 +29,23 @@ class _Half(msgspec.Struct, array_like=True, gc=False):
     event_id: str
     part: Part
     rows: list[Interaction]
+    timed: bool = True
 
 
 _DECODER = msgspec.msgpack.Decoder(_Half)
 
 
-def is_scattered(decoded: Decoded) -> bool:
-    """Say whether a record has to go to the common topic first."""
-    return decoded.scattered and decoded.part is not Part.COMPLETE
+def split_scattered(decoded: Decoded) -> tuple[list[Decoded], Decoded | None]:
+    """Return the events of a record that go to the common topic, and those that stay.
+
+    One without an id meets nothing there, and stays.
+    """
+    events = (decoded, *decoded.more)
+    away = [event for event in events if event.scattered and event.event_id]
+    staying = [event for event in events if not (event.scattered and event.event_id)]
+    if staying:
+        staying[0].more = staying[1:]
+    return away, staying[0] if staying else None
 
 
 def place_of(decoded: Decoded, partitions: int) -> int:
@@ -46,7 +56,9 @@ def place_of(decoded: Decoded, partitions: int) -> int:
 
 def pack_half(decoded: Decoded) -> bytes:
     """Return a half as the value of a record."""
-    half = _Half(VERSION, decoded.source, decoded.event_id, decoded.part, decoded.rows)
+    half = _Half(
+        VERSION, decoded.source, decoded.event_id, decoded.part, decoded.rows, decoded.timed
+    )
     return msgspec.msgpack.encode(half)
 
 
@@ -69,4 +81,4 @@ def unpack_half(record: Record, max_bytes: int) -> Decoded | None:
         raise PoisonRecord("bad_half", "the record is no half that ingest wrote") from None
     if half.version != VERSION:
         raise PoisonRecord("bad_half", f"the half is not of version {VERSION}")
-    return Decoded(half.part, half.source, half.event_id, half.rows)
+    return Decoded(half.part, half.source, half.event_id, half.rows, timed=half.timed)

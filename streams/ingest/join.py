@@ -20,12 +20,13 @@ import msgspec
 
 from config.errors import Fatal
 from streams.decode.model import Decoded, Interaction, Part
+from streams.ingest.seen import Seen, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 JOIN_PARAM = "vedette.join"
-STATE_VERSION = 1
+STATE_VERSION = 2
 _ROW_OVERHEAD_BYTES = 512
 
 #: What the response half knows better, and what either half may know.
@@ -41,6 +42,7 @@ class Mark(StrEnum):
     EVICTED_REQUEST = "evicted_request"
     EVICTED_RESPONSE = "evicted_response"
     ROW_MISMATCH = "row_mismatch"
+    REUSED_ID = "reused_id"
 
 
 class Half(msgspec.Struct, gc=False, array_like=True):
@@ -50,6 +52,7 @@ class Half(msgspec.Struct, gc=False, array_like=True):
     part: Part
     arrived_ms: int
     rows: list[Interaction]
+    mark: bytes
 
     @property
     def size_bytes(self) -> int:
@@ -65,8 +68,9 @@ class _State(msgspec.Struct, array_like=True):
     offset: int
     next_index: int
     pending: list[Half]
-    finished: list[tuple[int, int]]
     decided: list[Interaction]
+    latest_ms: int
+    seen: tuple[bytes, bytes]
 
 
 class Joiner:
@@ -80,34 +84,44 @@ class Joiner:
         Halves that may wait; the oldest give way.
     max_pending_bytes
         Memory that they may hold, estimated.
+    remembered
+        Events, at least, among which one that is sent again is known.
 
     Attributes
     ----------
     counts
         ``joined``, ``orphaned``, ``duplicate``, ``reordered`` (response first), ``evicted``,
-        ``row_mismatch``.
+        ``row_mismatch``, ``reused_id`` (another half with the id of one that waits).
+    latest_ms
+        Highest timestamp of a record that it was told of.
     decided
         Orphans that `expire_all` has decided on; they keep their positions until `forget_decided`.
     """
 
     def __init__(
-        self, *, timeout_ms: int, max_pending: int, max_pending_bytes: int = 128 << 20
+        self,
+        *,
+        timeout_ms: int,
+        max_pending: int,
+        max_pending_bytes: int = 128 << 20,
+        remembered: int = 1 << 16,
     ) -> None:
         self._timeout_ms = timeout_ms
         self._max_pending = max_pending
         self._max_pending_bytes = max_pending_bytes
         self._pending: dict[int, Half] = {}
         self._pending_bytes = 0
-        self._finished: dict[int, int] = {}
+        self._seen = Seen(remembered)
         self._offset = -1
         self._next_index = 0
+        self.latest_ms = -1
         self.decided: list[Interaction] = []
         self.counts: Counter[str] = Counter()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing would be lost by forgetting the state."""
-        return not (self._pending or self._finished or self.decided)
+        return not (self._pending or self._seen or self.decided)
 
     @property
     def next_offset(self) -> int:
@@ -117,13 +131,13 @@ class Joiner:
     def add(self, offset: int, timestamp_ms: int, decoded: Decoded | None) -> list[Interaction]:
         """Take the next record, None if it brings nothing, and return what is finished."""
         self._offset, self._next_index = offset, 0
+        self.latest_ms = max(self.latest_ms, timestamp_ms)
         out: list[Interaction] = []
         if decoded is not None:
-            if decoded.part is Part.COMPLETE:
-                out = decoded.rows
-            else:
-                out.extend(self._pair(decoded, timestamp_ms))
-        if self._pending or self._finished:
+            out = self._take(decoded, timestamp_ms)
+            for event in decoded.more:
+                out += self._take(event, timestamp_ms)
+        if self._pending:
             out.extend(self._expire(timestamp_ms))
         return self._place(out)
 
@@ -135,7 +149,6 @@ class Joiner:
         """
         orphans = [row for half in self._pending.values() for row in self._orphan(half)]
         self._pending.clear()
-        self._finished.clear()
         self._pending_bytes = 0
         self.decided += self._place(orphans)
         return self.decided
@@ -156,8 +169,9 @@ class Joiner:
                 self._offset,
                 self._next_index,
                 list(self._pending.values()),
-                list(self._finished.items()),
                 self.decided,
+                self.latest_ms,
+                self._seen.snapshot(),
             )
         )
 
@@ -178,8 +192,8 @@ class Joiner:
         self._offset, self._next_index = state.offset, state.next_index
         self._pending = {half.key: half for half in state.pending}
         self._pending_bytes = sum(half.size_bytes for half in state.pending)
-        self._finished = dict(state.finished)
-        self.decided = state.decided
+        self._seen.restore(*state.seen)
+        self.decided, self.latest_ms = state.decided, state.latest_ms
 
     def _place(self, rows: list[Interaction]) -> list[Interaction]:
         offset, index = self._offset, self._next_index
@@ -189,26 +203,39 @@ class Joiner:
         self._next_index = index
         return rows
 
-    def _pair(self, decoded: Decoded, now_ms: int) -> Iterable[Interaction]:
-        key = _key(decoded.source, decoded.event_id)
+    def _take(self, event: Decoded, now_ms: int) -> list[Interaction]:
+        """Return what an event finishes; nothing if it came before."""
+        if not event.event_id:
+            return event.rows  # nothing would tell another one from the same
+        mark = fingerprint(event)
+        if not self._seen.add(mark):
+            self.counts["duplicate"] += 1
+            return []
+        if event.part is Part.COMPLETE:
+            return event.rows
+        return list(self._pair(event, mark, now_ms))
+
+    def _pair(self, half: Decoded, mark: bytes, now_ms: int) -> Iterable[Interaction]:
+        key = _key(half.source, half.event_id)
         other = self._pending.get(key)
         if other is None:
-            if key in self._finished:
-                self.counts["duplicate"] += 1
-                return ()
-            return self._wait(Half(key, decoded.part, now_ms, decoded.rows))
-        if other.part is decoded.part:
+            return self._wait(Half(key, half.part, now_ms, half.rows, mark))
+        if other.part is half.part:
+            return self._refuse_to_wait(half, mark, other)
+        self._forget(other)
+        self.counts["joined"] += 1
+        if half.part is Part.RESPONSE:
+            return self._merge(other.rows, half.rows)
+        self.counts["reordered"] += 1
+        return self._merge(half.rows, other.rows)
+
+    def _refuse_to_wait(self, half: Decoded, mark: bytes, other: Half) -> Iterable[Interaction]:
+        """Tell a half alone whose id another one waits with; nothing if it is the same one."""
+        if mark == other.mark:  # it has waited longer than fingerprints are remembered
             self.counts["duplicate"] += 1
             return ()
-        self._forget(other)
-        self._finished[key] = now_ms
-        if len(self._finished) > self._max_pending:
-            del self._finished[next(iter(self._finished))]
-        self.counts["joined"] += 1
-        if decoded.part is Part.RESPONSE:
-            return self._merge(other.rows, decoded.rows)
-        self.counts["reordered"] += 1
-        return self._merge(decoded.rows, other.rows)
+        self.counts["reused_id"] += 1
+        return _marked(half.rows, Mark.REUSED_ID)
 
     def _wait(self, half: Half) -> Iterable[Interaction]:
         """Keep a half, and return those that give way to it."""
@@ -236,11 +263,6 @@ class Joiner:
                 break
             self._forget(half)
             yield from self._orphan(half)
-        while self._finished:
-            key, finished_ms = next(iter(self._finished.items()))
-            if finished_ms > due_ms:
-                break
-            del self._finished[key]
 
     def _orphan(self, half: Half) -> list[Interaction]:
         self.counts["orphaned"] += 1

@@ -10,7 +10,7 @@ from streams.metrics.catalogue import DECODE_ERRORS
 JOINS = Counter("vedette_joins_total", "What became of halves.", ["outcome"])
 FORWARDED = Counter("vedette_halves_forwarded_total", "Halves sent to where they meet.")
 
-OUTCOMES = ("joined", "orphaned", "duplicate", "reordered", "evicted", "row_mismatch")
+OUTCOMES = ("joined", "orphaned", "duplicate", "reordered", "evicted", "row_mismatch", "reused_id")
 
 for _outcome in OUTCOMES:
     JOINS.labels(_outcome)

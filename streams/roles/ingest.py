@@ -1,8 +1,8 @@
 """Ingest: records of any producer become frames of interactions.
 
-A chunk's offsets are acknowledged once Kafka has its frames and dead letters. While halves wait
-for each other the acknowledgement also waits for the next snapshot of them, so that state on
-disk and committed offsets always agree. A worker that is killed repeats what came after, with
+A chunk's offsets are acknowledged once Kafka has its frames and dead letters, and a snapshot has
+the halves that wait and which events were seen, so that state on disk and committed offsets
+always agree. A worker that is killed repeats what came after, with
 the same positions; readers drop positions that they have passed.
 """
 
@@ -21,14 +21,13 @@ from aiokafka.errors import KafkaError
 
 from config.errors import ConfigError, Fatal, PoisonRecord
 from streams.decode import RecordDecoder
-from streams.dlq import DeadLetters
+from streams.dlq import Call, DeadLetters
 from streams.identity import load_pseudonyms
 from streams.ingest.delivery import Delivery
 from streams.ingest.frame_builder import FrameBuilder
-from streams.ingest.halves import is_scattered, unpack_half
+from streams.ingest.halves import split_scattered, unpack_half
 from streams.ingest.join import Joiner
 from streams.ingest.metrics import FORWARDED, JOINS
-from streams.metrics.catalogue import DECODE_ERRORS
 from streams.producer import MAX_REQUEST_BYTES, Producer
 from streams.state import SnapshotStore
 from streams.topics import HALVES, INTERACTIONS
@@ -47,10 +46,17 @@ _JOIN_ARRAY = "join"
 
 
 class _Taken(NamedTuple):
-    """Records of a chunk that go elsewhere than into frames."""
+    """What of a chunk goes elsewhere than into frames."""
 
     refused: list[tuple[Record, PoisonRecord]]
     halves: list[Decoded]
+
+    def take(self, record: Record, decoded: Decoded) -> Decoded | None:
+        """Take refused calls and what is joined elsewhere out of a record; return the rest."""
+        self.refused.extend((Call(record, call), call.error) for call in decoded.refused)
+        away, staying = split_scattered(decoded)
+        self.halves.extend(away)
+        return staying
 
 
 @dataclass
@@ -164,6 +170,7 @@ class IngestRole:
             timeout_ms=round(settings.join_timeout_s * 1000),
             max_pending=settings.max_pending_halves,
             max_pending_bytes=settings.max_pending_bytes,
+            remembered=settings.dedup_events,
         )
         builder = FrameBuilder(
             source,
@@ -176,42 +183,47 @@ class IngestRole:
         if snapshot is not None:
             joiner.restore(snapshot[0][_JOIN_ARRAY].tobytes())
             owned.disk_empty = joiner.is_empty
-            if joiner.is_empty:
-                joiner.rewind()
         return owned
 
     def _take(self, owned: _Owned, chunk: Chunk) -> _Taken:
         """Run the records through decoder and joiner into the frames; return the others."""
         owned.last_record_s = time.monotonic()
         taken = _Taken([], [])
-        refused = taken.refused
         joiner, add = owned.joiner, owned.builder.add
         decode = self._decode_half if chunk.source.topic == HALVES else self._decoder.decode
         emitted = 0
         for record in chunk.records:
-            if record.offset < joiner.next_offset:
-                self.counts["replayed"] += 1
+            if record.offset < joiner.next_offset and self._is_replay(record, joiner):
                 continue
             try:
                 decoded = decode(record)
             except PoisonRecord as error:
-                refused.append((record, error))
-                DECODE_ERRORS.labels(error.reason).inc()
+                taken.refused.append((record, error))
                 decoded = None
-            if decoded is not None and decoded.scattered and is_scattered(decoded):
-                taken.halves.append(decoded)
-                decoded = None
+            if decoded is not None and (decoded.refused or decoded.scattered):
+                decoded = taken.take(record, decoded)
             for row in joiner.add(record.offset, record.timestamp, decoded):
                 add(row)
                 emitted += 1
         self.counts["records"] += len(chunk.records)
         self.counts["interactions"] += emitted
-        self.counts["refused"] += len(refused)
+        self.counts["refused"] += len(taken.refused)
         self.counts["forwarded"] += len(taken.halves)
         FORWARDED.inc(len(taken.halves))
         if joiner.counts:
             self._count_joins(joiner)
         return taken
+
+    def _is_replay(self, record: Record, joiner: Joiner) -> bool:
+        """Say whether a record was told before; not if it is younger than all that were.
+
+        A topic that was made anew begins anew.
+        """
+        if record.timestamp > joiner.latest_ms:
+            joiner.rewind()
+            return False
+        self.counts["replayed"] += 1
+        return True
 
     def _decode_half(self, record: Record) -> Decoded | None:
         return unpack_half(record, MAX_REQUEST_BYTES)

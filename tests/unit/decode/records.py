@@ -109,6 +109,13 @@ def decode(item: Any, **bounds: Any) -> Decoded | None:
     return RecordDecoder(IngestSettings(**bounds), NAMES).decode(item)
 
 
+def rows_of(decoded: Decoded | None) -> list[Any]:
+    """The rows of all events of a record."""
+    if decoded is None:
+        return []
+    return [row for event in (decoded, *decoded.more) for row in event.rows]
+
+
 def row_of(item: Any, **bounds: Any) -> Any:
     """The only row that ``item`` brings."""
     decoded = decode(item, **bounds)

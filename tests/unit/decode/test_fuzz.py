@@ -14,7 +14,15 @@ from streams.decode import Decoded, RecordDecoder
 from streams.decode.reasons import REASONS
 from streams.ingest.frame_builder import to_batch
 from streams.roles.base import Partition
-from tests.unit.decode.records import EVENT, NAMES, REQUEST_TYPE, RESPONSE_TYPE, headers_of, record
+from tests.unit.decode.records import (
+    EVENT,
+    NAMES,
+    REQUEST_TYPE,
+    RESPONSE_TYPE,
+    headers_of,
+    record,
+    rows_of,
+)
 
 DECODER = RecordDecoder(IngestSettings(), NAMES)
 TYPES = ["io.vedette.inference.v1", REQUEST_TYPE, RESPONSE_TYPE]
@@ -76,7 +84,8 @@ def outcome(item: Any) -> Decoded | None:
             raise
         return None
     if decoded is not None:
-        to_batch(Partition("events", 2), decoded.rows).validate(full=True)
+        to_batch(Partition("events", 2), rows_of(decoded)).validate(full=True)
+        assert all(refusal.error.reason in REASONS for refusal in decoded.refused)
     return decoded
 
 

@@ -20,6 +20,7 @@ from tests.unit.decode.records import (
     decode,
     record,
     row_of,
+    rows_of,
 )
 from tests.unit.decode.wire import (
     binary_body,
@@ -674,8 +675,9 @@ def test_litellm_posts_an_array_lines_or_a_single_object(form: str) -> None:
     decoded = decode(litellm(body))
     assert decoded is not None
     assert decoded.part is Part.COMPLETE
-    assert [row.id for row in decoded.rows] == [f"events-2-7-{n}" for n in range(len(calls))]
-    assert [row.status for row in decoded.rows] == [200, 429][: len(calls)]
+    rows = rows_of(decoded)
+    assert [row.id for row in rows] == [f"events-2-7-{n}" for n in range(len(calls))]
+    assert [row.status for row in rows] == [200, 429][: len(calls)]
 
 
 @pytest.mark.parametrize("missing", sorted(set(CALL) - {"call_type", "model_group", "startTime"}))

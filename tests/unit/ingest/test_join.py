@@ -20,12 +20,18 @@ def joiner(**bounds: Any) -> Joiner:
     return Joiner(timeout_ms=TIMEOUT_MS, **{"max_pending": 100, **bounds})
 
 
-def half(part: Part, event_id: str, offset: int, rows: int = 1) -> Decoded:
-    """A half; a request knows its prompt, a response its label and status."""
-    made = [Interaction(f"t-0-{offset}-{index}", time_us=offset) for index in range(rows)]
+def half(
+    part: Part, event_id: str, offset: int, rows: int = 1, time_us: int | None = None
+) -> Decoded:
+    """A half; a request knows its prompt, a response its label and status.
+
+    One of another offset with the same time is the same one, sent again.
+    """
+    time_us = offset if time_us is None else time_us
+    made = [Interaction(f"t-0-{offset}-{index}", time_us) for index in range(rows)]
     for row in made:
         if part is Part.RESPONSE:
-            row.label, row.status, row.model_version = offset, 200, "2"
+            row.label, row.status, row.model_version = time_us, 200, "2"
         else:
             row.prompt, row.client = event_id, "u1_a"
     return Decoded(part, "s", event_id, made)
@@ -71,7 +77,87 @@ def test_complete_events_pass_at_once() -> None:
         ("t-0-3-0", 3, 0, None, None),
         ("t-0-3-1", 3, 1, None, None),
     ]
-    assert join.is_empty
+    assert join.counts == {}
+
+
+def test_a_whole_call_that_is_sent_again_is_told_once() -> None:
+    join = joiner()
+
+    def call(offset: int, **options: Any) -> Decoded:
+        return Decoded(Part.COMPLETE, "s", "a", half(Part.REQUEST, "a", offset, **options).rows)
+
+    assert len(join.add(3, 0, call(3))) == 1
+    assert join.add(4, 10 * TIMEOUT_MS, call(4, time_us=3)) == []
+    assert join.counts == {"duplicate": 1}
+    assert told(join.add(5, 0, call(5, time_us=4))) == [("t-0-5-0", 5, 0, None, None)]
+
+
+def test_whole_calls_without_an_id_are_told_each_time() -> None:
+    join = joiner()
+    for offset in range(2):
+        call = Decoded(Part.COMPLETE, "s", "", half(Part.REQUEST, "a", offset, time_us=0).rows)
+        assert len(join.add(offset, 0, call)) == 1
+
+
+def test_of_a_record_of_several_calls_only_those_that_came_before_are_left_out() -> None:
+    join = joiner()
+
+    def record_of(offset: int, *names: str) -> Decoded:
+        calls = [
+            Decoded(Part.COMPLETE, "s", name, half(Part.REQUEST, name, offset, time_us=0).rows)
+            for name in names
+        ]
+        calls[0].more = calls[1:]
+        return calls[0]
+
+    assert [row.prompt for row in join.add(0, 0, record_of(0, "a", "b", "a"))] == ["a", "b"]
+    out = join.add(1, 0, record_of(1, "b", "c", "d"))
+    assert [(row.prompt, row.offset, row.index) for row in out] == [("c", 1, 0), ("d", 1, 1)]
+    assert join.counts == {"duplicate": 2}
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_same_call_at_another_time_is_another_call_if_its_producer_tells_the_time(
+    timed: bool,
+) -> None:
+    join = joiner()
+    out = []
+    for offset in range(2):
+        call = Decoded(Part.COMPLETE, "s", "a", half(Part.REQUEST, "a", offset).rows, timed=timed)
+        out += join.add(offset, 0, call)
+    assert len(out) == 1 + timed
+
+
+def test_a_caller_who_repeats_an_id_hides_no_call() -> None:
+    join = joiner()
+    join.add(0, 0, half(Part.REQUEST, "a", 0))
+    (row,) = join.add(1, 0, half(Part.REQUEST, "a", 1))
+    assert (row.id, row.params) == ("t-0-1-0", {"vedette.join": "reused_id"})
+    assert told(join.add(2, 0, half(Part.RESPONSE, "a", 2))) == [("t-0-0-0", 2, 0, 2, None)]
+    join.add(3, 0, half(Part.REQUEST, "a", 3))
+    assert told(join.add(4, 0, half(Part.RESPONSE, "a", 4))) == [("t-0-3-0", 4, 0, 4, None)]
+    assert join.counts == {"reused_id": 1, "joined": 2}
+
+
+def test_what_was_seen_is_bounded_and_survives_a_crash() -> None:
+    join = joiner(remembered=10)
+    sent = [half(Part.REQUEST, str(n), n) for n in range(100)]
+    for offset, request in enumerate(sent):
+        join.add(offset, offset * TIMEOUT_MS, request)
+    restarted = joiner(remembered=10)
+    restarted.restore(join.snapshot())
+    for offset, request in enumerate(sent[90:], 100):
+        assert restarted.add(offset, 99 * TIMEOUT_MS, request) == []
+    assert restarted.counts["duplicate"] == 10
+    assert len(restarted.snapshot()) < 1000
+
+
+def test_a_half_that_waits_knows_itself_longer_than_others_are_remembered() -> None:
+    join = joiner(remembered=2)
+    for offset in range(8):
+        join.add(offset, 0, half(Part.REQUEST, str(offset), offset))
+    assert join.add(8, 0, half(Part.REQUEST, "0", 8, time_us=0)) == []
+    assert join.counts == {"duplicate": 1}
 
 
 def test_a_request_without_response_is_kept_as_a_fact() -> None:
@@ -102,12 +188,11 @@ def test_a_record_completes_before_it_expires_others() -> None:
 def test_duplicates_are_ignored_before_and_after_the_join(again: Part) -> None:
     join = joiner()
     join.add(0, 0, half(Part.REQUEST, "a", 0))
-    assert join.add(1, 0, half(Part.REQUEST, "a", 1)) == []
-    assert len(join.add(2, 0, half(Part.RESPONSE, "a", 2))) == 1
-    assert join.add(3, 0, half(again, "a", 3)) == []
+    assert join.add(1, 0, half(Part.REQUEST, "a", 1, time_us=0)) == []
+    assert len(join.add(2, 0, half(Part.RESPONSE, "a", 2, time_us=0))) == 1
+    assert join.add(3, 0, half(again, "a", 3, time_us=0)) == []
     assert join.add(4, 10 * TIMEOUT_MS, None) == []
     assert join.counts == {"duplicate": 2, "joined": 1}
-    assert join.is_empty
 
 
 def test_the_oldest_half_gives_way_when_too_many_wait() -> None:
@@ -174,9 +259,8 @@ def test_a_quiet_partition_is_decided_with_positions_that_survive_a_crash() -> N
     again = joiner()
     again.restore(join.snapshot())
     assert told(again.decided) == decided
-    assert not again.is_empty
     again.forget_decided()
-    assert again.is_empty
+    assert again.decided == []
 
 
 @pytest.mark.parametrize("data", [b"", b"\x00", msgspec.msgpack.encode([99, 0, 0, [], [], []])])
@@ -192,6 +276,7 @@ records = st.lists(
         st.integers(0, 600),  # how much later than its predecessor, by the broker
         st.integers(1, 2),
         st.integers(1, 3),  # offsets have gaps
+        st.integers(0, 2),  # the producer's time: the same one is the same event, sent again
     ),
     max_size=60,
 )
@@ -199,14 +284,14 @@ records = st.lists(
 
 def run(stream: list[Any], cuts: frozenset[int] = frozenset()) -> list[bytes]:
     """Emissions of a stream, with a crash and a restart at each of ``cuts``."""
-    join, out, offset, now_ms = joiner(max_pending=3), [], 0, 0
-    for number, (part, event_id, later_ms, rows, gap) in enumerate(stream):
+    join, out, offset, now_ms = joiner(max_pending=3, remembered=4), [], 0, 0
+    for number, (part, event_id, later_ms, rows, gap, time_us) in enumerate(stream):
         if number in cuts:
-            restarted = joiner(max_pending=3)
+            restarted = joiner(max_pending=3, remembered=4)
             restarted.restore(join.snapshot())
             join = restarted
         offset, now_ms = offset + gap, now_ms + later_ms
-        decoded = None if part is None else half(part, event_id, offset, rows)
+        decoded = None if part is None else half(part, event_id, offset, rows, time_us)
         out += join.add(offset, now_ms, decoded)
     return [msgspec.msgpack.encode(row) for row in [*out, *join.expire_all()]]
 

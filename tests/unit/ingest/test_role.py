@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,10 +17,20 @@ from config.errors import ConfigError, Fatal
 from config.settings import IngestSettings, Settings, SourceSettings
 from streams.frames import decode_frame
 from streams.ingest import delivery
+from streams.letters import letter_of
 from streams.roles import ingest
 from streams.roles.base import Chunk, Partition
 from streams.topics import HALVES, INTERACTIONS
-from tests.unit.decode.records import REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE, record
+from tests.unit.decode.records import (
+    BROKER_MS,
+    EVENT,
+    REQUEST,
+    REQUEST_TYPE,
+    RESPONSE,
+    RESPONSE_TYPE,
+    record,
+)
+from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -105,6 +116,9 @@ class Worker:
     async def settled(self) -> None:
         await self.role._owned[SOURCE].delivered()
 
+    async def snapshotted(self) -> None:
+        await self.role._snapshot(self.role._owned[SOURCE])
+
 
 @pytest.fixture
 async def worker(broker: Broker, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
@@ -129,6 +143,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def whole(offset: int, **options: Any) -> Any:
+    return record(EVENT, {"id": f"w{offset}"}, offset=offset, **options)
+
+
 def request(offset: int, event_id: str, **options: Any) -> Any:
     return record(REQUEST, {"type": REQUEST_TYPE, "id": event_id}, offset=offset, **options)
 
@@ -137,29 +155,83 @@ def response(offset: int, event_id: str, **options: Any) -> Any:
     return record(RESPONSE, {"type": RESPONSE_TYPE, "id": event_id}, offset=offset, **options)
 
 
-async def test_complete_events_are_acknowledged_once_kafka_has_them(
+async def test_complete_events_are_acknowledged_once_kafka_and_a_snapshot_have_them(
     broker: Broker, worker: Any
 ) -> None:
     own = await worker()
     broker.gate.clear()
-    await own.process(record(offset=1), record(offset=2))
+    await own.process(whole(1), whole(2))
     await asyncio.sleep(0.01)
     assert own.acked == []
     broker.gate.set()
     await own.settled()
+    assert own.acked == []
+    await own.snapshotted()
     assert own.acked == [2]
     assert [row["id"] for row in broker.interactions()] == ["events-2-1-0", "events-2-2-0"]
 
 
 async def test_a_bad_record_goes_to_the_dead_letters_alone(broker: Broker, worker: Any) -> None:
     own = await worker()
-    await own.process(
-        record(offset=1), record(b"{", offset=2), record(None, offset=3), record(offset=4)
-    )
-    await own.settled()
+    await own.process(whole(1), record(b"{", offset=2), record(None, offset=3), whole(4))
+    await own.snapshotted()
     assert broker.dead() == [("events.dlq", b"{", "truncated_json")]
     assert [row["source_offset"] for row in broker.interactions()] == [1, 4]
     assert own.acked == [4]
+
+
+async def test_a_bad_call_of_several_goes_to_the_dead_letters_alone_and_comes_back_alone(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker()
+    calls = [CALL, {**CALL, "id": "late", "startTime": 1.0}, {**CALL, "id": "3"}]
+    await own.process(record(calls, headers=[("x-own", b"1")], offset=1))
+    await own.snapshotted()
+    ((_, value, options),) = [sent for sent in broker.sent if sent[0] == "events.dlq"]
+    letter = letter_of(
+        record(value, headers=options["headers"], key=options["key"], topic="events.dlq")
+    )
+    assert (letter.reason, letter.call, letter.offset) == ("time_in_past", 1, 1)
+    assert (json.loads(letter.value or b""), letter.headers) == (calls[1], [("x-own", b"1")])
+    assert [row["id"] for row in broker.interactions()] == ["events-2-1-0", "events-2-1-2"]
+    patient = await worker(max_past_s=1e10)
+    await patient.process(record(letter.value, headers=letter.headers, offset=2))
+    await patient.snapshotted()
+    ids = [row["id"] for row in broker.interactions()]
+    assert ids == ["events-2-1-0", "events-2-1-2", "events-2-2-0"]
+
+
+async def test_calls_that_are_sent_again_are_told_once_across_a_kill(
+    broker: Broker, worker: Any
+) -> None:
+    def post(offset: int, *names: str) -> Any:
+        calls = [{**CALL, "id": name} for name in names]
+        return record(calls, headers=[], key=None, offset=offset)
+
+    first = await worker()
+    await first.process(post(1, "a", "b"))
+    await first.snapshotted()
+    await first.process(post(2, "b", "c"))  # delivered, but killed before the next snapshot
+    await first.settled()
+    assert first.acked == [1]
+    second = await worker()
+    await second.process(post(2, "b", "c"), post(3, "a", "c", "d"))
+    await second.snapshotted()
+    assert [row["id"] for row in broker.interactions()] == [
+        "events-2-1-0", "events-2-1-1", "events-2-2-1", "events-2-3-2",
+    ]  # fmt: skip
+    assert second.role.counts["duplicate"] == 3
+
+
+async def test_a_topic_that_was_made_anew_begins_anew(broker: Broker, worker: Any) -> None:
+    own = await worker()
+    await own.process(whole(8), whole(9))
+    await own.role.release({SOURCE})
+    again = await worker()
+    await again.process(whole(9), whole(0, timestamp=BROKER_MS + 1), whole(1))
+    await again.snapshotted()
+    assert again.role.counts["replayed"] == 1
+    assert again.role.counts["interactions"] == 2
 
 
 async def test_waiting_halves_hold_acknowledgements_until_a_snapshot(
@@ -197,7 +269,7 @@ async def test_a_restarted_worker_joins_what_the_killed_one_had_waiting(
 async def test_a_crash_after_delivery_repeats_the_same_positions(
     broker: Broker, worker: Any
 ) -> None:
-    records = [request(1, "a"), record(offset=2), response(3, "a"), record(offset=4)]
+    records = [request(1, "a"), whole(2), response(3, "a"), whole(4)]
     first = await worker()
     await first.process(*records)
     await first.settled()
@@ -244,8 +316,8 @@ async def test_decided_orphans_are_repeated_alike_after_a_crash(
 async def test_deliveries_that_fail_for_a_while_are_repeated(broker: Broker, worker: Any) -> None:
     own = await worker()
     broker.failures = [KafkaTimeoutError(), KafkaTimeoutError()]
-    await own.process(record(offset=1))
-    await own.settled()
+    await own.process(whole(1))
+    await own.snapshotted()
     assert own.acked == [1]
     assert len(broker.interactions()) == 1
 
@@ -255,9 +327,9 @@ async def test_a_refusal_for_good_stops_the_worker_unacknowledged(
 ) -> None:
     own = await worker()
     broker.failures = [TopicAuthorizationFailedError()]
-    await own.process(record(offset=1))
+    await own.process(whole(1))
     with pytest.raises(Fatal):
-        await own.process(record(offset=2))
+        await own.process(whole(2))
     assert own.acked == []
 
 
@@ -273,7 +345,7 @@ async def test_a_dead_letter_without_room_for_headers_leaves_its_value_out(
 
 async def test_a_partition_that_was_lost_is_left_alone(broker: Broker, worker: Any) -> None:
     own = await worker()
-    stale = Chunk(Partition("events", 9), [record(offset=1)], lambda: own.acked.append(1))
+    stale = Chunk(Partition("events", 9), [whole(1)], lambda: own.acked.append(1))
     await own.role.process(stale)
     assert (own.acked, broker.sent) == ([], [])
 
@@ -319,6 +391,20 @@ async def test_halves_of_a_shared_source_meet_in_one_partition_and_join(
     await own.role.release({meeting.place})
     assert own.role.counts["joined"] == 1
     assert own.role.counts["reordered"] == int(response_first)
+
+
+async def test_whole_calls_of_a_shared_source_are_told_once_however_they_are_spread(
+    broker: Broker, worker: Any
+) -> None:
+    own = await worker(**SHARED)
+    await own.process(whole(1), record(EVENT, {"id": "w1"}, offset=2))
+    await own.settled()
+    assert broker.interactions() == []
+    sent = broker.halves()
+    assert len(sent) == 2
+    await Meeting(own.role, sent[0][0]).meet(sent)
+    (row,) = broker.interactions()
+    assert (row["id"], row["source"], row["label"]) == ("events-2-1-0", HALVES, 1)
 
 
 async def test_a_half_is_acknowledged_once_it_is_where_halves_meet(
