@@ -139,8 +139,14 @@ class IntakeSettings(_Section):
         default=64 << 20, ge=1 << 20, description="bodies that may wait for Kafka together"
     )
     max_waiting_requests: int = Field(default=1024, ge=1)
+    max_connections: int = Field(default=1024, ge=1)
+    max_connections_per_address: int = Field(default=256, ge=1)
     acknowledge_timeout_s: float = Field(default=10.0, gt=0)
-    read_timeout_s: float = Field(default=10.0, gt=0)
+    head_timeout_s: float = Field(
+        default=10.0, gt=0, description="for the TLS handshake, and for the head of a request"
+    )
+    read_timeout_s: float = Field(default=10.0, gt=0, description="for a body")
+    idle_timeout_s: float = Field(default=75.0, gt=0, description="between two requests")
 
 
 class ServeSettings(_Section):

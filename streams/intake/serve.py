@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from config.errors import ConfigError, Transient
 from streams.intake.access import server_tls
+from streams.intake.door import Door
 from streams.intake.server import Intake
 from streams.metrics.server import MetricsServer
 from streams.producer import Producer
@@ -59,17 +60,21 @@ async def serve(settings: Settings) -> None:
         auto_decompress=False,
         handle_signals=False,
         shutdown_timeout=_SHUTDOWN_S,
+        keepalive_timeout=settings.intake.idle_timeout_s,
     )
+    door: Door | None = None
     metrics = MetricsServer(settings.metrics, "intake", version("vedette"))
     try:
         await asyncio.to_thread(metrics.open)
         await runner.setup()
-        site = web.TCPSite(runner, settings.intake.host, settings.intake.port, ssl_context=tls)
-        await _listen(site, settings.intake)
-        port = int(runner.addresses[0][1])
+        assert runner.server is not None  # noqa: S101 - narrows for mypy: it is set up
+        door = Door(settings.intake, runner.server, tls)
+        port = _listen(door, settings.intake)
         log.info("intake.started", host=settings.intake.host, port=port, tls=tls is not None)
         await _until_stopped(settings.home / "run" / "intake.alive")
     finally:
+        if door is not None:
+            await door.close()
         await runner.cleanup()
         await producer.stop()
         await asyncio.to_thread(metrics.close)
@@ -81,9 +86,9 @@ def _give_sign_of_life(path: Path) -> None:
     path.touch()
 
 
-async def _listen(site: web.TCPSite, settings: IntakeSettings) -> None:
+def _listen(door: Door, settings: IntakeSettings) -> int:
     try:
-        await site.start()
+        return door.open()
     except OSError as error:
         raise ConfigError(
             f"the intake cannot listen on {settings.host}:{settings.port} "

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from config.errors import PoisonRecord
 from streams.intake.access import access_of
+from streams.intake.door import TimedProtocol
 from streams.intake.gate import Gate
 from streams.intake.metrics import ANSWERS, EVENTS
 from streams.intake.posts import CloudEventsReader, LiteLlmReader
@@ -30,6 +31,8 @@ from streams.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+
+    from aiohttp.typedefs import Handler
 
     from config.settings import Settings
     from streams.intake.posts import Post
@@ -88,7 +91,7 @@ class Intake:
 
     def application(self) -> web.Application:
         """Return the application; the paths name the formats."""
-        app = web.Application()
+        app = web.Application(middlewares=[_take_time])
         app.router.add_post("/", self._handler("cloudevents"))
         app.router.add_post("/cloudevents", self._handler("cloudevents"))
         app.router.add_post("/litellm", self._handler("litellm"))
@@ -186,6 +189,17 @@ class Intake:
             partition=partition_of(post.place.encode(), self._partitions),
             headers=post.headers,
         )
+
+
+@web.middleware
+async def _take_time(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell the connection that the head of its request is whole."""
+    transport = request.transport
+    protocol = None if transport is None else transport.get_protocol()
+    if not isinstance(protocol, TimedProtocol):
+        return await handler(request)
+    with protocol.busy():
+        return await handler(request)
 
 
 class _Refused(Exception):

@@ -83,7 +83,7 @@ async def test_each_bad_record_lies_alone_in_the_dead_letters(
             topic,
             json.dumps(EVENT).encode(),
             partition=0,
-            headers=headers_of(),
+            headers=headers_of({"id": f"good-{number}"}),
             timestamp_ms=BROKER_MS,
         )
         expected[number] = (reason, bad.value, list(bad.headers))
