@@ -121,8 +121,8 @@ def replay(
     """Send dead letters back to their topic, byte for byte, marked as replayed.
 
     The letters stay where they are. A record that fails again becomes a new letter, which a
-    later replay leaves alone unless told otherwise. Replaying the same letters twice brings
-    their events twice: narrow the choice with `--since`.
+    later replay leaves alone unless told otherwise. Replaying the same letters twice may
+    bring their events twice: narrow the choice with `--since`.
 
     **Examples:**
 

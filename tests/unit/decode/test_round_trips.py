@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streams.decode import Part
 from tests.unit.decode.records import REQUEST, REQUEST_TYPE, decode, record, row_of
-from tests.unit.decode.test_producers import kserve, protobuf
+from tests.unit.decode.test_producers import CALL, kserve, protobuf
 
 DTYPES = {
     "BOOL": np.bool_,
@@ -212,6 +212,24 @@ def test_anthropics_message_is_read() -> None:
     row = row_of(kserve("response", message.model_dump_json().encode()))
     assert row.completion == 'hello\nadd\n{"a":1}'
     assert (row.input_tokens, row.output_tokens) == (5, 2)
+
+
+# --- litellm -------------------------------------------------------------------------------------
+
+
+def test_every_field_of_litellms_own_type_is_taken_or_left_alone() -> None:
+    litellm = pytest.importorskip(
+        "litellm.types.utils",
+        reason="litellm brings 60 packages, 281 MB, and fetches prices when it is imported",
+    )
+    names = litellm.StandardLoggingPayload.__annotations__
+    assert set(CALL) <= set(names) | {"user_agent"}
+    who = litellm.StandardLoggingMetadata.__annotations__
+    assert {"user_api_key_hash", "user_api_key_user_id", "user_api_key_team_id"} <= set(who)
+    payload = {**dict.fromkeys(names), **CALL}
+    assert row_of(record(payload, headers=[], key=None)) == row_of(
+        record(CALL, headers=[], key=None)
+    )
 
 
 # --- opentelemetry -------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ MIB = 1 << 20
 BODY_BYTES, WAITING_BYTES = 4 * MIB, 16 * MIB
 #: A body is held in pieces and as a whole for a moment, and as its records.
 COPIES = 3
-#: What a connection costs that is told to come back: asyncio reads 256 KiB at a time, and once more.
+#: What a connection costs that is told to come back: two reads of 256 KiB.
 CONNECTION_BYTES = 512 << 10
 POSTS = 150
 
