@@ -28,7 +28,9 @@ def tried(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Refuse
     try:
         return make(*args, **kwargs)
     except PoisonRecord as error:
-        return Refused(error)
+        # a fresh one: that which was raised holds the frames of its traceback, and is held by
+        # them, through events that the garbage collector does not look into
+        return Refused(PoisonRecord(error.reason, error.detail))
 
 
 def check_item(item: Body) -> None:

@@ -178,6 +178,13 @@ def test_refused_calls_that_share_much_are_not_told_many_times_over() -> None:
         decode(record(array(GOOD, *[BAD["time_in_past"]] * 2000), headers=headers))
 
 
+@pytest.mark.parametrize("bad", [BAD["time_in_past"], b'{"id": 1, "messages": [}'])
+def test_a_refusal_keeps_no_frame_and_so_no_record_alive(bad: bytes) -> None:
+    (refusal,) = of(lines(GOOD, bad)).refused
+    assert refusal.error.__traceback__ is None
+    assert refusal.error.__context__ is None
+
+
 def test_a_refusal_says_nothing_of_the_call_in_its_error() -> None:
     (refusal,) = of(array(GOOD, BAD["attribute_too_long"])).refused
     assert isinstance(refusal, Refusal)
