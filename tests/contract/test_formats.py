@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -17,6 +18,7 @@ from streams.decode.model import Part
 from streams.decode.reader import BodyReader
 from streams.decode.reasons import REASONS
 from tests.unit.decode.records import EVENT, REQUEST, RESPONSE, decode, record
+from tests.unit.decode.test_fuzz_producers import peak_bytes
 from tests.unit.decode.test_producers import (
     CALL,
     GENAI,
@@ -105,6 +107,31 @@ def test_junk_is_left_alone_or_refused_with_a_reason(name: str, junk: bytes) -> 
     for item in SAMPLES[name]:
         bad = record(junk, headers=item.headers, key=item.key, topic=item.topic)
         assert reason_of(lambda bad=bad: events_of(name, bad)) in {None, *REASONS}
+
+
+HOSTILE = {
+    "ten megabytes": lambda body: body + b" " * (10 << 20),
+    "nested deeply": lambda body: b'{"a":' * 200_000 + body + b"}" * 200_000,
+    "an integer of a million digits": lambda body: body[:-1] + b',"a":' + b"9" * 1_000_000 + b"}",
+    "three megabytes of members": lambda body: body[:-1] + b',"a":1' * 500_000 + b"}",
+    "the same a thousand times": lambda body: body * 1000,
+    "nothing but brackets": lambda _: b"[" * (4 << 20),
+    "nothing but fields of protobuf": lambda _: b"\x0a\x02\x0a\x00" * (1 << 20),
+    "texts that are all escapes": lambda body: body[:-1] + b',"a":"' + b"\\u003a" * 500_000 + b'"}',
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux forgets peaks")
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_hostile_record_costs_bounded_time_and_memory(name: str, kind: str) -> None:
+    for item in SAMPLES[name]:
+        bad = record(HOSTILE[kind](item.value), headers=item.headers, key=item.key)
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        before_bytes, began_s = peak_bytes(), time.process_time()
+        assert reason_of(lambda bad=bad: decode(bad)) in {None, *REASONS}
+        assert time.process_time() - began_s < 3.0
+        assert peak_bytes() - before_bytes < 192 << 20
 
 
 @pytest.mark.parametrize("name", RECORDS)
