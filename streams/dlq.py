@@ -122,6 +122,5 @@ class DeadLetters:
         )
         self.counts[record.topic, error.reason] += 1
         DLQ_RECORDS.labels(stage).inc()
-        DLQ_RECORDS.labels(stage).inc()
         DECODE_ERRORS.labels(error.reason).inc()
         return delivery
