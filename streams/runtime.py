@@ -105,6 +105,8 @@ def make_app(role: Role, settings: Settings, runner: RoleRunner) -> Any:
     app.producer_transport = transport(app.conf.broker_producer)
     runner.crash = app.crash
     for name in role.topics:
+        for result in ("processed", "failed"):
+            RECORDS.labels(name, result)
         topic = app.topic(name, schema=BatchSchema(), value_type=bytes, value_serializer="raw")
         app.agent(topic, name=f"{role.name}.{name}")(_agent(runner))
     if app.conf.web_enabled:

@@ -18,6 +18,7 @@ from streams.metrics.server import OFFSETS, MetricsServer
 from streams.notify.alertmanager import AlertmanagerNotifier
 from streams.notify.base import Delivered
 from tests.integration.programs import get, running
+from tests.unit.metrics.test_metrics import DASHBOARD
 from tests.unit.respond.samples import alert
 
 
@@ -99,6 +100,9 @@ def test_prometheus_scrapes_a_role(tmp_path, unused_tcp_port_factory):
             assert found[0]["metric"]["role"] == "respond"
             assert asked(theirs, "vedette_decisions_total{reason='opened'}")
             assert asked(theirs, "up{job='vedette'}")[0]["value"][1] == "1"
+            for panel in json.loads(DASHBOARD.read_text())["panels"]:
+                for target in panel["targets"]:
+                    asked(theirs, target["expr"])  # refused if it is no query
     finally:
         server.close()
 
