@@ -185,7 +185,7 @@ def incident_alert(
         rule_version=rule.version,
         shadow=incident.shadow,
         findings_total=incident.findings,
-        exact=not incident.clients_beyond,
+        exact=incident.exact,
         earlier_incidents=incident.earlier,
         explanation=explain(strongest),
         timeline=tuple(incident.timeline),
@@ -247,8 +247,8 @@ def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
 def _who(incident: Incident) -> str:
     kind = _subject_type(incident)
     if kind == "campaign":
-        count = max(incident.client_count, len(_subject_ids(incident)))
-        more = "at least " if incident.clients_beyond else ""
+        count = incident.client_count
+        more = "" if incident.exact else "at least "
         return (
             f"a campaign of {more}{count:,} clients" if count != 1 else "a campaign of one client"
         )

@@ -59,10 +59,10 @@ class RuleSet:
 
     @cached_property
     def inhibitors(self) -> Mapping[str, tuple[str, ...]]:
-        """For each rule, those that inhibit it."""
+        """For each rule, those that inhibit it; one in shadow inhibits nothing."""
+        active = [rule for rule in self.rules if rule.mode == "active"]
         return {
-            name: tuple(rule.id for rule in self.rules if name in rule.inhibits)
-            for name in self.by_id
+            name: tuple(rule.id for rule in active if name in rule.inhibits) for name in self.by_id
         }
 
     def take(self, finding: Finding) -> Taken:
