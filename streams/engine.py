@@ -53,7 +53,13 @@ class Detected:
 
 
 class Engine:
-    """Embeds interactions, runs the detectors of each model, and tells what was seen."""
+    """Embeds interactions, runs the detectors of each model, and tells what was seen.
+
+    Attributes
+    ----------
+    unscanned
+        Interactions of models there was no room for.
+    """
 
     def __init__(self, profiles: Mapping[str, LoadedProfile], options: EngineOptions) -> None:
         self._profiles = profiles
@@ -61,6 +67,7 @@ class Engine:
         self._positions = Positions()
         self._suites: dict[str, Suite] = {}
         self._rows: dict[str, int] = {}
+        self.unscanned = 0
 
     def process(self, batch: pa.RecordBatch) -> Detected:
         """Run all detectors over interactions in stream order.
@@ -98,6 +105,7 @@ class Engine:
     ) -> list[Finding]:
         suite = self._suite(model)
         if suite is None:
+            self.unscanned += len(rows)
             return []
         if len(rows) < batch.num_rows:
             batch, watermark = batch.take(pa.array(rows)), watermark[rows]

@@ -18,6 +18,7 @@ from streams.intake.access import server_tls
 from streams.intake.server import Intake
 from streams.metrics.server import MetricsServer
 from streams.producer import Producer
+from streams.selfwatch.vitals import report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,10 @@ async def serve(settings: Settings) -> None:
         await _listen(site, settings.intake)
         port = int(runner.addresses[0][1])
         log.info("intake.started", host=settings.intake.host, port=port, tls=tls is not None)
+        vitals = asyncio.create_task(report("intake", settings.kafka))
         await _until_stopped(settings.home / "run" / "intake.alive")
+        vitals.cancel()
+        await asyncio.gather(vitals, return_exceptions=True)
     finally:
         await runner.cleanup()
         await producer.stop()

@@ -34,6 +34,9 @@ DETECTOR_KEYS = Gauge(
 DETECTOR_EVICTIONS = Counter(
     "vedette_detector_evictions_total", "Clients that detection forgot for want of room."
 )
+UNSCANNED = Counter(
+    "vedette_unscanned_total", "Interactions of models that detection had no room for."
+)
 FINDINGS = Counter("vedette_findings_total", "Findings, by detector.", ["detector", "severity"])
 DECISIONS = Counter("vedette_decisions_total", "What became of findings, by reason.", ["reason"])
 RULE_FINDINGS = Counter("vedette_rule_findings_total", "Findings a rule took.", ["rule", "mode"])

@@ -33,6 +33,7 @@ from streams.metrics.catalogue import (
     DETECTOR_SECONDS,
     SEVERITY_LABELS,
     SIGNATURE_CHECKS,
+    UNSCANNED,
 )
 from streams.metrics.catalogue import FINDINGS as FINDINGS_FOUND
 from streams.producer import Producer
@@ -77,6 +78,7 @@ class _Owned:
     in_flight: list[asyncio.Future[object]] = field(default_factory=list)
     snapshot_due_s: float = 0.0
     evicted: int = 0
+    unscanned: int = 0
 
 
 class DetectRole:
@@ -211,7 +213,8 @@ class DetectRole:
         for name, busy_s in owned.engine.take_busy_s().items():
             DETECTOR_SECONDS.labels(name).observe(busy_s)
         DETECTOR_EVICTIONS.inc(owned.engine.evicted - owned.evicted)
-        owned.evicted = owned.engine.evicted
+        UNSCANNED.inc(owned.engine.unscanned - owned.unscanned)
+        owned.evicted, owned.unscanned = owned.engine.evicted, owned.engine.unscanned
         held = sum((other.engine.state_keys for other in self._owned.values()), Counter[str]())
         for name, keys in held.items():
             DETECTOR_KEYS.labels(name).set(keys)

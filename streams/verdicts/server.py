@@ -12,6 +12,7 @@ from aiohttp import web
 
 from streams.identity import load_pseudonyms
 from streams.respond.times import iso
+from streams.selfwatch.vitals import report
 from streams.verdicts.envoy import EnvoyFile
 from streams.verdicts.follow import Follower
 from streams.verdicts.judgement import Judgement
@@ -69,6 +70,7 @@ class VerdictServer:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.follower.run())
                 tasks.create_task(self._adapt())
+                tasks.create_task(report("verdicts", self._settings.kafka))
         finally:
             await runner.cleanup()
             if self._litellm is not None:
