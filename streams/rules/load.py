@@ -21,7 +21,7 @@ from streams.rules.model import Example, Rule
 from streams.rules.yaml_source import Source, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from detectors.finding import Finding
 
@@ -36,6 +36,16 @@ class Taken(NamedTuple):
 
     rule: Rule | None
     shadows: tuple[Rule, ...]
+
+
+class Tried(NamedTuple):
+    """How one example of a rule went; ``complaint`` is empty if it passed."""
+
+    file: str
+    line: int | None
+    rule: str
+    example: str
+    complaint: str
 
 
 @dataclass(frozen=True)
@@ -138,20 +148,43 @@ def parse(file: str, data: bytes) -> tuple[Rule, ...]:
         With the line of what is wrong.
     """
     source = read_yaml(file, data)
-    try:
-        rules = msgspec.convert(source.value, tuple[Rule, ...])
-    except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `")
-        raise RuleError(file, source.line_of(path.rstrip("`") or "$"), what) from None
+    rules = _rules_of(source)
     for number, rule in enumerate(rules):
         _check(source, f"$[{number}]", rule)
+    for tried in _try(source, rules):
+        if tried.complaint:
+            what = f"a test of rule {tried.rule} fails: {tried.complaint}"
+            raise RuleError(tried.file, tried.line, what)
     return rules
 
 
-def failures(rule: Rule) -> list[tuple[int, str]]:
-    """Run a rule's tests; return the number and the complaint of each that fails."""
-    found = [(number, _complaint(rule, test)) for number, test in enumerate(rule.tests)]
-    return [(number, complaint) for number, complaint in found if complaint]
+def try_examples(directories: Sequence[Path]) -> Iterator[Tried]:
+    """Run the examples of all rules, of those that are right but for their examples too.
+
+    Raises
+    ------
+    RuleError
+        If a file cannot be read as rules.
+    """
+    for directory in directories:
+        for file, data in _files(directory):
+            source = read_yaml(file, data)
+            yield from _try(source, _rules_of(source))
+
+
+def _rules_of(source: Source) -> tuple[Rule, ...]:
+    try:
+        return msgspec.convert(source.value, tuple[Rule, ...])
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `")
+        raise RuleError(source.file, source.line_of(path.rstrip("`") or "$"), what) from None
+
+
+def _try(source: Source, rules: Sequence[Rule]) -> Iterator[Tried]:
+    for place, rule in enumerate(rules):
+        for number, example in enumerate(rule.tests):
+            line = source.line_of(f"$[{place}].tests[{number}]")
+            yield Tried(source.file, line, rule.id, example.name, _complaint(rule, example))
 
 
 def _complaint(rule: Rule, test: Example) -> str:
@@ -176,9 +209,6 @@ def _check(source: Source, path: str, rule: Rule) -> None:
     if {test.matches for test in rule.tests} != {True, False}:
         line = source.line_of(f"{path}.tests")
         raise RuleError(source.file, line, "tests need an example that matches and one that not")
-    for number, complaint in failures(rule):
-        line = source.line_of(f"{path}.tests[{number}]")
-        raise RuleError(source.file, line, f"a test of rule {rule.id} fails: {complaint}")
 
 
 def _check_references(rules: Mapping[str, Rule]) -> None:
