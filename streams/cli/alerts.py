@@ -16,7 +16,14 @@ def list_alerts(
     limit: Annotated[int, Parameter(help="at most so many, the newest")] = 20,
     json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
 ) -> None:
-    """List alerts, newest first."""
+    """List alerts, newest first.
+
+    **Examples:**
+
+    - `vedette alerts list --limit 50`: the last fifty.
+
+    - `vedette alerts list --json | jq .rule.id`: for a script.
+    """
     import msgspec
     from rich.console import Console
 
@@ -40,7 +47,12 @@ def list_alerts(
 
 @app.command
 def show(identity: Annotated[str, Parameter(help="id of the alert")]) -> None:
-    """Print one alert as its ECS document."""
+    """Print one alert as its ECS document.
+
+    **Examples:**
+
+    - `vedette alerts show 7db9a85e42cfe0df2c30a03fad0e990b`: all that is known of one.
+    """
     from streams.cli.view import audit_reader, print_document
 
     with audit_reader() as reader:
@@ -54,10 +66,9 @@ def incidents(
 ) -> None:
     """List incidents, the latest first, as their last alert tells them.
 
-    Examples
-    --------
-    ``vedette alerts incidents``
-        What is open now.
+    **Examples:**
+
+    - `vedette alerts incidents`: what is open now.
     """
     from rich.console import Console
 
@@ -79,7 +90,12 @@ def incidents(
 
 @app.command
 def explain(identity: Annotated[str, Parameter(help="id of the alert or incident")]) -> None:
-    """Say why an incident was raised: what was unusual, how it went on, what to do."""
+    """Say why an incident was raised: what was unusual, how it went on, what to do.
+
+    **Examples:**
+
+    - `vedette alerts explain 7db9`: by the beginning of its id, or of its incident's.
+    """
     from rich.console import Console
 
     from streams.cli.analyst import explanation_lines, find_incident
@@ -100,7 +116,12 @@ def ack(
     reason: _Reason = "",
     author: _Author = None,
 ) -> None:
-    """Say that you work on it: it no longer reminds, but tells when it gets worse."""
+    """Say that you work on it: it no longer reminds, but tells when it gets worse.
+
+    **Examples:**
+
+    - `vedette alerts ack 7db9 --reason "asking the owner"`: with your user name.
+    """
     from streams.cli.analyst import judge_incident
 
     judge_incident("ack", identity, reason=reason, author=author)
@@ -113,7 +134,12 @@ def resolve(
     reason: _Reason = "",
     author: _Author = None,
 ) -> None:
-    """Close it; if it goes on it opens again, as one that happened before."""
+    """Close it; if it goes on it opens again, as one that happened before.
+
+    **Examples:**
+
+    - `vedette alerts resolve 7db9 --reason "key revoked"`: its end is told to the sinks.
+    """
     from streams.cli.analyst import judge_incident
 
     judge_incident("resolve", identity, reason=reason, author=author)
@@ -128,10 +154,10 @@ def false_positive(
 ) -> None:
     """Close it as wrong, lift its verdict, and let detection learn of it.
 
-    Examples
-    --------
-    ``vedette alerts false-positive 7db9... --reason "load test of our own"``
-        It goes to the topic vedette.feedback.v1 with the finding, kind and detector.
+    **Examples:**
+
+    - `vedette alerts false-positive 7db9... --reason "load test of our own"`: it goes to the
+      topic vedette.feedback.v1 with the finding, kind and detector.
     """
     from streams.cli.analyst import judge_incident
 

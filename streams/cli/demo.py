@@ -28,12 +28,12 @@ def demo(
     In the end a gateway obeys the verdicts and the attackers come back. The exit code is 0 only
     if every attacker was alerted before it succeeded and no ordinary client was.
 
-    Examples
-    --------
-    ``vedette demo``
-        About a hundred seconds.
-    ``vedette demo --seconds 120 --seed 7 --json demo.json``
-        Longer, with other clients, another model, and the figures in a file.
+    **Examples:**
+
+    - `vedette demo`: about a hundred seconds.
+
+    - `vedette demo --seconds 120 --seed 7 --json demo.json`: longer, with other clients,
+      another model, and the figures in a file.
     """
     import msgspec
     from rich.console import Console

@@ -12,7 +12,12 @@ app = cyclopts.App(name="notify", help="Look at the sinks and try them.")
 
 @app.command(name="list")
 def list_sinks() -> None:
-    """List the sinks and what each takes; never an address or a secret."""
+    """List the sinks and what each takes; never an address or a secret.
+
+    **Examples:**
+
+    - `vedette notify list`: name, type and filters.
+    """
     from rich.console import Console
 
     from config.settings import load_settings
@@ -35,10 +40,9 @@ def send_test(name: Annotated[str, Parameter(help="of the sink")]) -> None:
     It does not pass through Kafka, routing or the limit. The exit code is 1 if the receiver did
     not take it; the reason is one word, and never the address.
 
-    Examples
-    --------
-    ``vedette notify test oncall``
-        One attempt.
+    **Examples:**
+
+    - `vedette notify test oncall`: one attempt.
     """
     import asyncio
 

@@ -25,10 +25,9 @@ def check(*, directory: Directory = None) -> None:
 
     The exit code is 2 if anything is wrong; the line on stderr names file, line and remedy.
 
-    Examples
-    --------
-    ``vedette rules check --dir my-rules``
-        Before they are copied to where respond looks.
+    **Examples:**
+
+    - `vedette rules check --dir my-rules`: before they are copied to where respond looks.
     """
     from rich.console import Console
 
@@ -39,7 +38,12 @@ def check(*, directory: Directory = None) -> None:
 
 @app.command(name="list")
 def list_rules(*, directory: Directory = None) -> None:
-    """List the rules in the order in which they are asked."""
+    """List the rules in the order in which they are asked.
+
+    **Examples:**
+
+    - `vedette rules list --dir my-rules`: yours and those they do not replace.
+    """
     from rich.console import Console
 
     from streams.cli.view import add_row, table
@@ -90,10 +94,10 @@ def explain(
 ) -> None:
     """Say which rule takes a finding, and what would become of it alone.
 
-    Examples
-    --------
-    ``vedette replay recording.parquet | head -1 | vedette rules explain -``
-        The first finding of a replay.
+    **Examples:**
+
+    - `vedette replay recording.parquet | head -1 | vedette rules explain -`: the first finding
+      of a replay.
     """
     import sys
 
@@ -134,7 +138,12 @@ def explain(
 
 @app.command
 def docs(*, directory: Directory = None) -> None:
-    """Print the page of runbooks, made from the rules."""
+    """Print the page of runbooks, made from the rules.
+
+    **Examples:**
+
+    - `vedette rules docs --dir my-rules > runbooks.md`: with your own rules.
+    """
     import sys
 
     from streams.rules.runbooks import runbooks
