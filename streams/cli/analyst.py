@@ -10,7 +10,7 @@ import msgspec
 from config.errors import ConfigError, PoisonRecord
 from streams.cli.feedback import say
 from streams.cli.topic_view import read_topic
-from streams.respond.alerts import Alert
+from streams.respond.alerts import PASSING, Alert
 from streams.respond.facts import facts
 from streams.respond.feedback import decode_feedback
 from streams.respond.text import shown
@@ -54,7 +54,7 @@ def read_incidents() -> list[SeenIncident]:
             alert = _decoder.decode(value or b"")
         except msgspec.DecodeError:
             return
-        if not alert.incident or alert.state == "heartbeat":
+        if not alert.incident or alert.state in PASSING:
             return
         known = found.pop(alert.incident, None)
         alerts = {alert.id} if known is None else known.alerts | {alert.id}

@@ -19,6 +19,7 @@ import msgspec
 
 from streams.notify.fit import cut
 from streams.notify.http_notifier import HttpNotifier
+from streams.respond.alerts import PASSING
 from streams.respond.facts import facts
 from streams.respond.severity import BY_RANK, RANK, SEVERITIES
 from streams.respond.times import event_time, from_us, iso
@@ -35,7 +36,8 @@ PATH = "api/v2/alerts"
 MAX_BODY_BYTES = 256_000
 MAX_ANNOTATION_CHARS = 2000
 MAX_EXPLANATION_CHARS = 10_000
-#: A sign of life ends soon after the last one: that is when the dead man's switch goes off.
+#: A sign of life ends soon after the last one: that is when the dead man's switch goes off. So
+#: does a test.
 HEARTBEAT_FIRING_S = 300.0
 
 _encoder = msgspec.json.Encoder()
@@ -54,7 +56,7 @@ def alertmanager_body(alert: Alert, *, now_s: float, firing_s: float, name: str)
     """Return the list of alerts to post."""
     now = from_us(int(now_s * 1e6))
     ended = alert.state == "resolved"
-    if alert.state == "heartbeat":
+    if alert.state in PASSING:
         firing_s = min(firing_s, HEARTBEAT_FIRING_S)
     until = now if ended else now + timedelta(seconds=firing_s)
     posted = [_posted(alert, alert.severity, iso(until), name)]

@@ -31,7 +31,9 @@ MAX_NAME_CHARS = 256
 #: Evidence lists of these names hold interaction ids.
 _INTERACTION_KEYS = ("interactions", "interaction_ids", "samples")
 
-State = Literal["opened", "updated", "escalated", "resolved", "heartbeat", "digest"]
+State = Literal["opened", "updated", "escalated", "resolved", "heartbeat", "digest", "test"]
+#: What tells of nothing that was found: neither kept in the audit trail nor an incident.
+PASSING: frozenset[State] = frozenset({"heartbeat", "test"})
 _STATES: dict[Reason, State] = {
     "opened": "opened",
     "campaign_opened": "opened",

@@ -18,7 +18,7 @@ from streams.frames import AUDIT_SCHEMA, decode_frame
 from streams.ledger.note import ensure_signer
 from streams.ledger.publish import Publisher
 from streams.producer import Producer
-from streams.respond.alerts import Alert
+from streams.respond.alerts import PASSING, Alert
 from streams.roles.background import Background
 from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
@@ -158,7 +158,7 @@ def _alert_rows(value: bytes | None, namespace: str) -> list[Row]:
     try:
         alert = _alerts.decode(value)
         # A sign of life each minute says nothing of what was watched.
-        return [] if alert.state == "heartbeat" else [alert_row(alert, namespace)]
+        return [] if alert.state in PASSING else [alert_row(alert, namespace)]
     except (msgspec.DecodeError, ValueError):
         raise PoisonRecord("bad_alert", "the value does not follow alert.v1") from None
 
