@@ -10,6 +10,12 @@ from cyclopts import Parameter
 app = cyclopts.App(name="alerts", help="Look at alerts.")
 
 
+#: Enough of an id to find what it belongs to.
+ID_CHARS = 12
+#: So many of the newest alerts are searched for one whose id begins as is said.
+SEARCHED = 10_000
+
+
 @app.command(name="list")
 def list_alerts(
     *,
@@ -35,28 +41,30 @@ def list_alerts(
     if json:
         print_lines(found)
         return
-    shown = table(f"{len(found)} alerts", "time (UTC)", "severity", "kind", "what", "id")
+    shown = table(f"{len(found)} alerts", "time (UTC)", "severity", "what", "id")
     for item in found:
         body = msgspec.json.decode(item.body)
-        own = body["vedette"]
-        add_row(
-            shown, show_time(item.ts), own["severity"], own["kind"], body["message"], item.event_id
-        )
+        severity, title = body["vedette"]["severity"], body["rule"]["name"]
+        add_row(shown, show_time(item.ts)[:19], severity, title, item.event_id[:ID_CHARS])
     Console().print(shown)
 
 
 @app.command
 def show(identity: Annotated[str, Parameter(help="id of the alert")]) -> None:
-    """Print one alert as its ECS document.
+    """Print one alert as its ECS document; the beginning of its id is enough.
 
     **Examples:**
 
-    - `vedette alerts show 7db9a85e42cfe0df2c30a03fad0e990b`: all that is known of one.
+    - `vedette alerts show 7db9a85e42cf`: all that is known of one.
     """
     from streams.cli.view import audit_reader, print_document
+    from streams.store.search import Query
 
     with audit_reader() as reader:
         found = reader.get(identity)
+        if found is None and identity:
+            newest = reader.search(Query(kind="alert", limit=SEARCHED))
+            found = next((item for item in newest if item.event_id.startswith(identity)), None)
         print_document(found if found and found.kind == "alert" else None, identity)
 
 
@@ -83,8 +91,8 @@ def incidents(
         alert = item.last
         who = alert.subject.ids[0] if alert.subjects_total == 1 else f"{alert.subjects_total:,}"
         state = f"{item.status} by {item.author}" if item.author else alert.state
-        last, risk = alert.time[:19], alert.risk_score
-        add_row(shown, last, alert.severity, risk, alert.title, who, state, alert.incident)
+        last, risk, short = alert.time[:19], alert.risk_score, alert.incident[:ID_CHARS]
+        add_row(shown, last, alert.severity, risk, alert.title, who, state, short)
     Console().print(shown)
 
 

@@ -16,7 +16,9 @@ _Name = Annotated[bool, Parameter(help="CLIENT is a name, not a pseudonym", nega
 
 @app.command(name="list")
 def list_verdicts(
-    *, every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False
+    *,
+    every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False,
+    limit: Annotated[int, Parameter(help="at most so many")] = 50,
 ) -> None:
     """List the verdicts that hold, the strongest first.
 
@@ -51,7 +53,7 @@ def list_verdicts(
     found = [verdict for verdict in held.values() if every or verdict.until > now]
     found.sort(key=lambda verdict: -STRENGTH[verdict.action])
     shown = table(f"{len(found)} verdicts", "client", "action", "mode", "until", "why", "by")
-    for verdict in found:
+    for verdict in found[:limit]:
         mode = "shadow" if verdict.shadow else "live"
         until = verdict.until[:19]
         add_row(shown, verdict.client, verdict.action, mode, until, verdict.reason, verdict.by)

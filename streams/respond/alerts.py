@@ -43,6 +43,7 @@ _STATES: dict[Reason, State] = {
     "still_firing": "updated",
     "resolved": "resolved",
     "closed_by_analyst": "resolved",
+    "false_positive": "resolved",
 }
 
 
@@ -225,7 +226,7 @@ def _subject_ids(incident: Incident) -> list[str]:
 
 def _title(incident: Incident, rule: Rule, reason: Reason) -> str:
     title = f"{rule.title} on {shown(incident.key.model)}"
-    return f"Ended: {title}" if reason in ("resolved", "closed_by_analyst") else title
+    return f"Ended: {title}" if _STATES[reason] == "resolved" else title
 
 
 def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
@@ -243,6 +244,8 @@ def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
         text += f" Nothing more was found for {rule.window_s / 60:.0f} minutes."
     elif reason == "closed_by_analyst":
         text += " An analyst has closed it."
+    elif reason == "false_positive":
+        text += " An analyst has found it to be a false positive."
     return text
 
 

@@ -20,12 +20,12 @@ Reason = Literal[
     "still_firing",
     "resolved",
     "closed_by_analyst",
+    "false_positive",
     "no_news",
     "duplicate",
     "silenced",
     "inhibited",
     "acknowledged",
-    "false_positive",
 ]
 MAX_TIMELINE = 24
 _FIRST_MOMENTS = 8

@@ -348,8 +348,8 @@ class Incidents:
         if len(self.ended) > REMEMBERED_INCIDENTS:
             self.ended.popitem(last=False)
         self._show()
-        if incident.told is None or reason == "false_positive":
-            _DECIDED["no_news" if incident.told is None else reason].inc()
+        if incident.told is None:
+            _DECIDED["no_news"].inc()
             return []
         _DECIDED[reason].inc()
         asset = self._settings.assets.get(key.model, "normal")
