@@ -81,11 +81,11 @@ _ALL = (
         severity="high",
         meaning=(
             "There was traffic and now there is none, or producers write and nothing comes out "
-            "of ingest. Silence of the detectors means nothing while this lasts."
+            "of ingest, or of detect. Silence of the detectors means nothing while this lasts."
         ),
         respond=(
             "Ask whether the served model is in use at all.",
-            "Look at the producers, then at the log of ingest and its dead letters.",
+            "Look at the producers, the dead letters, and the logs of ingest and detect.",
         ),
     ),
     Condition(

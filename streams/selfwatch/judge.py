@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from streams.topics import DLQ_SUFFIX, INTERACTIONS
+from streams.topics import AUDIT, DLQ_SUFFIX, INTERACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,18 +112,28 @@ class Judge:
         return [Trouble("deadletters", "all", f"{fresh:,} dead letters within a minute")]
 
     def _blind(self, look: Look) -> list[Trouble]:
-        """Traffic that stopped, or that goes in and does not come out."""
+        """Return what stopped, and what goes into a role and does not come out of it."""
         at_s = look.at_s
-        silent_s = self._still_s(INTERACTIONS, look.ends.get(INTERACTIONS, 0), at_s)
+        interactions = look.ends.get(INTERACTIONS, 0)
         sources = sum(look.ends.get(topic, 0) for topic in self._sources)
-        source_silent_s = self._still_s("sources", sources, at_s)
-        if INTERACTIONS not in self._alive or silent_s <= self._settings.blind_s:
-            return []
-        if source_silent_s < silent_s - self._settings.every_s * 2:
+        source_s = self._still_s("sources", sources, at_s)
+        silent_s = self._still_s(INTERACTIONS, interactions, at_s)
+        audit_s = self._still_s(AUDIT, look.ends.get(AUDIT, 0), at_s)
+        found = []
+        if self._swallows("sources", source_s, silent_s):
             why = f"producers write, but nothing left ingest for {silent_s:.0f} s"
-        else:
-            why = f"no event for {silent_s:.0f} s"
-        return [Trouble("blind", "ingest", why)]
+            found.append(Trouble("blind", "ingest", why))
+        elif silent_s > self._settings.blind_s and INTERACTIONS in self._alive:
+            found.append(Trouble("blind", "ingest", f"no event for {silent_s:.0f} s"))
+        if self._swallows(INTERACTIONS, silent_s, audit_s):
+            why = f"events come, but detect said nothing of any for {audit_s:.0f} s"
+            found.append(Trouble("blind", "detect", why))
+        return found
+
+    def _swallows(self, source: str, in_s: float, out_s: float) -> bool:
+        """Tell whether what goes in has moved since what comes out last did, long ago."""
+        late_s = self._settings.every_s * 2
+        return source in self._alive and out_s > self._settings.blind_s and in_s < out_s - late_s
 
     def _clock(self, look: Look, watermark_s: float, heard: Sequence[Heard]) -> list[Trouble]:
         """Return event times in the future, and hosts whose clock is not this one's."""

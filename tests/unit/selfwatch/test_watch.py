@@ -21,15 +21,16 @@ from streams.selfwatch.judge import Judge, Look, Trouble
 from streams.selfwatch.vitals import Vital, vital_of
 from streams.selfwatch.vitals_view import Heard, VitalsView
 from streams.selfwatch.watcher import Watcher
-from streams.topics import EVENTS, FINDINGS, INTERACTIONS, dlq
+from streams.topics import AUDIT, EVENTS, FINDINGS, INTERACTIONS, dlq
 
 SETTINGS = WatchSettings(
     every_s=15, lag_records=1000, lag_s=120, dead_letters_per_minute=60, blind_s=300
 )
 
 
-def look(at_s, lag=0, done=0, letters=0, interactions=0, sources=0, lost=0):
-    ends = {dlq(EVENTS): letters, INTERACTIONS: interactions, EVENTS: sources}
+def look(at_s, *, lag=0, done=0, letters=0, interactions=0, sources=0, lost=0, audited=None):
+    audited = interactions if audited is None else audited
+    ends = {dlq(EVENTS): letters, INTERACTIONS: interactions, EVENTS: sources, AUDIT: audited}
     return Look(at_s, {"detect": lag}, {"detect": done}, ends, {}, {"detect": lost})
 
 
@@ -83,6 +84,13 @@ def test_traffic_that_stops_is_blindness_and_a_quiet_start_is_not():
 def test_events_that_go_in_and_do_not_come_out_are_blindness():
     deaf = [look(15 * n, interactions=min(n, 10), sources=n) for n in range(40)]
     assert "producers write" in judged(deaf)["blind"]
+
+
+def test_a_role_that_never_began_is_blindness_too():
+    no_ingest = [look(15 * n, sources=n) for n in range(40)]
+    assert "nothing left ingest" in judged(no_ingest)["blind"]
+    no_detect = [look(15 * n, sources=n, interactions=n, audited=0) for n in range(40)]
+    assert "detect said nothing" in judged(no_detect)["blind"]
 
 
 def test_findings_from_the_future_are_a_wrong_clock():
