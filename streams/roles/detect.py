@@ -142,6 +142,7 @@ class DetectRole:
                 await self._detect(partition)
                 await self._snapshot(partition)
                 del self._owned[partition]
+        self._show_keys()
 
     async def stop(self) -> None:
         """Close the producer and the detection thread."""
@@ -215,7 +216,12 @@ class DetectRole:
         DETECTOR_EVICTIONS.inc(owned.engine.evicted - owned.evicted)
         UNSCANNED.inc(owned.engine.unscanned - owned.unscanned)
         owned.evicted, owned.unscanned = owned.engine.evicted, owned.engine.unscanned
-        held = sum((other.engine.state_keys for other in self._owned.values()), Counter[str]())
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        held = Counter({entry.name: 0 for entry in registered()})
+        for owned in self._owned.values():
+            held.update(owned.engine.state_keys)
         for name, keys in held.items():
             DETECTOR_KEYS.labels(name).set(keys)
 

@@ -150,9 +150,12 @@ async def test_what_detectors_cost_is_measured_once_a_batch(role: detect.DetectR
     batches = measured("vedette_detector_seconds_count")
     seconds = measured("vedette_detector_seconds_sum")
     await role.assigned({SOURCE})
-    await role.process(chunk_of([frame(0, 200)], 0, SOURCE, lambda: None))
-    await role.release({SOURCE})
+    acked: list[int] = []
+    await role.process(chunk_of([frame(0, 200)], 0, SOURCE, lambda: acked.append(0)))
+    await eventually(lambda: acked)
     assert measured("vedette_detector_seconds_count") == batches + 1
     assert measured("vedette_detector_seconds_sum") > seconds
     assert measured("vedette_detector_state_keys") == 1
+    await role.release({SOURCE})
+    assert measured("vedette_detector_state_keys") == 0
     assert REGISTRY.get_sample_value("vedette_signature_checks_total", {"result": "ok"}) is not None

@@ -19,9 +19,11 @@ import streams.intake.metrics
 import streams.notify.metrics
 import streams.respond.incidents  # noqa: F401
 from config.respond import MetricsSettings
+from streams.ingest.metrics import OUTCOMES
 from streams.metrics import catalogue
 from streams.metrics.pulse import beat
 from streams.metrics.server import OFFSETS, MetricsServer
+from streams.selfwatch.vitals import SHED
 
 DASHBOARD = Path(config.__file__).with_name("grafana") / "vedette.json"
 PAGE = Path(config.__file__).parents[1] / "docs" / "metrics.md"
@@ -79,6 +81,13 @@ def test_the_page_of_metrics_lists_exactly_those_there_are():
     rows = row.findall(PAGE.read_text())
     assert {name: (labels, text) for name, labels, text in rows} == declared()
     assert len(rows) == len(declared())
+
+
+def test_what_is_told_as_shed_is_counted_by_metrics_that_there_are():
+    for series in SHED.values():
+        for name, labels in series:
+            assert declared()[name][0] == ", ".join(f"`{label}`" for label in labels)
+            assert labels.get("outcome", OUTCOMES[0]) in OUTCOMES
 
 
 def test_the_dashboard_asks_only_for_series_that_exist():
