@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from aiohttp import web
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from config.respond import LiteLLMSettings
+from config.respond import LiteLLMSettings, VerdictsSettings
+from config.settings import Settings
 from streams.identity import Pseudonyms
+from streams.respond.times import iso
+from streams.verdicts import server as server_module
 from streams.verdicts.envoy import MAX_CLIENTS, EnvoyFile, discovery_response
+from streams.verdicts.follow import Follower
 from streams.verdicts.litellm import LiteLLMAdapter
+from streams.verdicts.server import VerdictServer
 from tests.contract.leaks import assert_no_leak
 
 NAMES = Pseudonyms(b"k" * 32)
@@ -199,6 +206,13 @@ def test_the_list_is_bounded():
     )
 
 
+def test_that_the_list_is_full_is_said(tmp_path):
+    file = EnvoyFile(tmp_path / "vedette.json", "x")
+    with capture_logs() as logs:
+        file.write([str(number) for number in range(MAX_CLIENTS + 5)])
+    assert [(item["blocked"], item["listed"]) for item in logs] == [(MAX_CLIENTS + 5, MAX_CLIENTS)]
+
+
 def test_the_file_is_replaced_only_when_the_list_changes(tmp_path):
     path = tmp_path / "envoy" / "vedette.json"
     file = EnvoyFile(path, "x")
@@ -207,3 +221,45 @@ def test_the_file_is_replaced_only_when_the_list_changes(tmp_path):
     assert file.write(["a", "b"])
     assert [item.name for item in path.parent.iterdir()] == ["vedette.json"]
     assert msgspec.json.decode(path.read_bytes())["version_info"]
+
+
+async def test_a_gateway_that_fails_does_not_hold_another_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(server_module, "report", forever)
+    monkeypatch.setattr(Follower, "run", forever)
+    file = tmp_path / "blocked.json"
+    settings = Settings(
+        home=tmp_path,
+        verdicts=VerdictsSettings(
+            port=0,
+            envoy_file=file,
+            litellm=LiteLLMSettings(url=SecretStr("http://127.0.0.1:1"), key=SecretStr(KEY)),
+        ),
+    )
+    made = VerdictServer(settings)
+    running = asyncio.create_task(made.run())
+    try:
+        made.follower.warm.set()
+        for client in ("u1_a", "u1_b"):
+            made.table.take(client.encode(), msgspec.json.encode(blocked_from_now(client)))
+            async with asyncio.timeout(3):
+                while not file.exists() or client not in file.read_text():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def forever(*_):
+    await asyncio.Event().wait()
+
+
+def blocked_from_now(client):
+    now = datetime.now(UTC)
+    return {
+        "client": client,
+        "action": "block",
+        "shadow": False,
+        "since": iso(now - timedelta(minutes=1)),
+        "until": iso(now + timedelta(hours=1)),
+        "reason": "evasion",
+    }
