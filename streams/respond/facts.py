@@ -28,7 +28,7 @@ def facts(alert: Alert) -> Iterator[Fact]:
     """Yield the lines, the most needed first."""
     yield Fact("What to do", alert.recommended_action)
     yield Fact("Runbook", alert.runbook)
-    yield Fact("Why now", f"{alert.reason}, {alert.findings_total:,} findings so far")
+    yield Fact("Why now", f"{alert.reason}, {_counted(alert.findings_total, 'finding')} so far")
     yield Fact("Risk", f"{alert.risk_score} of 100 ({alert.severity})")
     yield Fact("Who", _who(alert))
     for line in in_words(alert.explanation):
@@ -36,12 +36,16 @@ def facts(alert: Alert) -> Iterator[Fact]:
     for entry in (*alert.atlas, *alert.owasp):
         yield Fact("Technique", f"{entry.id} {entry.name} ({entry.edition})")
     for moment in alert.timeline:
-        counts = f"{moment.clients:,} clients, {moment.findings:,} findings"
-        yield Fact("Timeline", f"{moment.time} {moment.what}, {counts}")
+        counts = _counted(moment.clients, "client"), _counted(moment.findings, "finding")
+        yield Fact("Timeline", f"{moment.time} {moment.what}, {', '.join(counts)}")
     for interaction in alert.interactions[:MAX_EVIDENCE_LINES]:
         yield Fact("Evidence", f"vedette audit show {interaction}")
     for held in alert.held:
         yield Fact("Held back", f"{held.severity}: {held.title} ({held.id})")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _who(alert: Alert) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EVERY_S = 15.0
+STOP_TIMEOUT_S = 2.0
 #: What is told of as shed, and the series that count it.
 SHED: Mapping[str, tuple[tuple[str, dict[str, str]], ...]] = {
     "incidents closed early": (("vedette_incidents_evicted_total", {}),),
@@ -91,4 +93,6 @@ async def report(role: str, kafka: KafkaSettings, every_s: float = EVERY_S) -> N
                 log.warning("vitals cannot be written", error=type(error).__name__)
             await asyncio.sleep(every_s)
         finally:
-            await producer.stop()
+            # What a broker that is gone will not take must not keep the process from ending.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(producer.stop(), STOP_TIMEOUT_S)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
 
 from streams.identity import load_pseudonyms
+from streams.metrics.catalogue import BUILD
 from streams.respond.times import iso
 from streams.selfwatch.vitals import report
 from streams.verdicts.envoy import EnvoyFile
@@ -67,6 +69,7 @@ class VerdictServer:
         await site.start()
         server: Any = site._server  # noqa: SLF001 - the only way to the port that was free
         self.port = server.sockets[0].getsockname()[1]
+        BUILD.labels(version("vedette"), "verdicts").set(1)
         log.info("verdicts are served", host=self._settings.verdicts.host, port=self.port)
         if started is not None:
             started.set()

@@ -80,7 +80,7 @@ def test_incidents_are_listed_with_what_was_said(say, kafka, incident):
 def test_an_incident_is_explained(say, incident):
     out = say("alerts", "explain", incident.incident)
     assert incident.summary in out
-    assert "log_e is 12.5, usual is 11.002 (cohort)" in out
+    assert "log_e is 12.5, usual is below 11.002 (cohort)" in out
     assert f"vedette audit show {incident.interactions[0]}" in out
     assert "AML.T0024.002" in out
 
