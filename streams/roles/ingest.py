@@ -28,6 +28,7 @@ from streams.ingest.frame_builder import FrameBuilder
 from streams.ingest.halves import is_scattered, unpack_half
 from streams.ingest.join import Joiner
 from streams.ingest.metrics import FORWARDED, JOINS
+from streams.metrics.catalogue import DECODE_ERRORS
 from streams.producer import MAX_REQUEST_BYTES, Producer
 from streams.state import SnapshotStore
 from streams.topics import HALVES, INTERACTIONS
@@ -195,6 +196,7 @@ class IngestRole:
                 decoded = decode(record)
             except PoisonRecord as error:
                 refused.append((record, error))
+                DECODE_ERRORS.labels(error.reason).inc()
                 decoded = None
             if decoded is not None and decoded.scattered and is_scattered(decoded):
                 taken.halves.append(decoded)
