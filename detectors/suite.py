@@ -16,7 +16,7 @@ from detectors.slots import BLOCK_ROWS, ClientSlots
 from detectors.tables import State, nest, pick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -54,6 +54,15 @@ class Suite:
         Hash of the configuration, put into findings.
     detectors
         Names to run; all if None.
+    clock
+        Gives seconds, to tell what each detector costs; nothing that is found depends on it.
+
+    Attributes
+    ----------
+    busy_s
+        How long each detector has computed, by name.
+    evicted
+        Clients forgotten for want of room.
     """
 
     def __init__(  # noqa: PLR0913 - the one place where all of it meets
@@ -67,6 +76,7 @@ class Suite:
         seed: int = 0,
         config: str = "",
         detectors: tuple[str, ...] | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
         context = Context(
             model=model,
@@ -78,6 +88,7 @@ class Suite:
         )
         self._context = context
         self._config = config
+        self._clock = clock
         self._slots = ClientSlots(max_clients)
         self._detectors: list[tuple[Entry, Detector]] = [
             (entry, entry.make(context))
@@ -85,6 +96,8 @@ class Suite:
             if (profile is not None or not entry.needs_profile)
             and (detectors is None or entry.name in detectors)
         ]
+        self.busy_s = dict.fromkeys((entry.name for entry, _ in self._detectors), 0.0)
+        self.evicted = 0
 
     @property
     def clients(self) -> int:
@@ -96,6 +109,14 @@ class Suite:
         """State that one client costs."""
         return 16.0 + sum(detector.bytes_per_client for _, detector in self._detectors)
 
+    @property
+    def state_keys(self) -> dict[str, int]:
+        """Clients that each detector keeps something of, by its name."""
+        return {
+            entry.name: self.clients if detector.bytes_per_client else 0
+            for entry, detector in self._detectors
+        }
+
     def observe(self, batch: Batch) -> Observed:
         """Run the detectors over a batch."""
         near, far = (np.zeros(len(batch), np.int32) for _ in range(2))
@@ -104,6 +125,7 @@ class Suite:
             part = batch if stop - start == len(batch) else batch.cut(start, stop)
             if part.first_row % BLOCK_ROWS == 0:
                 evicted = self._slots.make_room()
+                self.evicted += len(evicted)
                 if len(evicted):
                     for _, detector in self._detectors:
                         detector.reset(evicted)
@@ -156,8 +178,10 @@ class Suite:
     def _observe_piece(self, piece: Piece) -> list[Finding]:
         found: list[tuple[int, int, int, Entry, Crossing]] = []
         for place, (entry, detector) in enumerate(self._detectors):
+            began_s = self._clock()
             for number, crossing in enumerate(detector.observe(piece)):
                 found.append((crossing.row, place, number, entry, crossing))
+            self.busy_s[entry.name] += self._clock() - began_s
         # By the row that decided: the same order whatever the batches are.
         found.sort(key=lambda item: item[:3])
         return [self._finding(entry, crossing) for *_, entry, crossing in found]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,13 @@ class Detected:
 
 
 class Engine:
-    """Embeds interactions, runs the detectors of each model, and tells what was seen."""
+    """Embeds interactions, runs the detectors of each model, and tells what was seen.
+
+    Attributes
+    ----------
+    unscanned
+        Interactions of models there was no room for.
+    """
 
     def __init__(self, profiles: Mapping[str, LoadedProfile], options: EngineOptions) -> None:
         self._profiles = profiles
@@ -59,6 +67,7 @@ class Engine:
         self._positions = Positions()
         self._suites: dict[str, Suite] = {}
         self._rows: dict[str, int] = {}
+        self.unscanned = 0
 
     def process(self, batch: pa.RecordBatch) -> Detected:
         """Run all detectors over interactions in stream order.
@@ -96,6 +105,7 @@ class Engine:
     ) -> list[Finding]:
         suite = self._suite(model)
         if suite is None:
+            self.unscanned += len(rows)
             return []
         if len(rows) < batch.num_rows:
             batch, watermark = batch.take(pa.array(rows)), watermark[rows]
@@ -126,12 +136,31 @@ class Engine:
             max_clients=self._options.max_clients,
             lateness_us=int(self._options.lateness_s * 1e6),
             config=self._options.config_hash,
+            clock=time.perf_counter,
         )
 
     @property
     def clients(self) -> int:
         """How many clients are held in memory."""
         return sum(suite.clients for suite in self._suites.values())
+
+    @property
+    def evicted(self) -> int:
+        """How many clients were forgotten for want of room."""
+        return sum(suite.evicted for suite in self._suites.values())
+
+    @property
+    def state_keys(self) -> Counter[str]:
+        """Clients that each detector keeps something of, over all models."""
+        return sum((Counter(suite.state_keys) for suite in self._suites.values()), Counter())
+
+    def take_busy_s(self) -> Counter[str]:
+        """Return how long each detector has computed since the last call."""
+        total: Counter[str] = Counter()
+        for suite in self._suites.values():
+            total.update(suite.busy_s)
+            suite.busy_s = dict.fromkeys(suite.busy_s, 0.0)
+        return total
 
     @property
     def bytes_per_client(self) -> float:

@@ -26,6 +26,7 @@ from streams.metrics.catalogue import EVENT_LAG, RECORDS  # noqa: E402
 from streams.metrics.pulse import beat  # noqa: E402
 from streams.metrics.server import MetricsServer  # noqa: E402
 from streams.roles.base import Chunk, Partition  # noqa: E402
+from streams.selfwatch.vitals import report  # noqa: E402
 from streams.transport import BatchSchema, BatchTransport  # noqa: E402
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ def make_app(role: Role, settings: Settings, runner: RoleRunner) -> Any:
     app.producer_transport = transport(app.conf.broker_producer)
     runner.crash = app.crash
     for name in role.topics:
+        for result in ("processed", "failed"):
+            RECORDS.labels(name, result)
         topic = app.topic(name, schema=BatchSchema(), value_type=bytes, value_serializer="raw")
         app.agent(topic, name=f"{role.name}.{name}")(_agent(runner))
     if app.conf.web_enabled:
@@ -228,21 +231,26 @@ class _RoleService(mode.Service):  # type: ignore[misc]  # mode is untyped here
 
     def __init__(self, runner: RoleRunner, settings: Settings, **kwargs: Any) -> None:
         self._runner = runner
-        self._home = settings.home
+        self._settings = settings
         self._metrics = MetricsServer(settings.metrics, runner.role.name, VERSION)
-        self._pulse: asyncio.Task[None] | None = None
+        self._signs: list[asyncio.Task[None]] = []
         super().__init__(**kwargs)
 
     async def on_start(self) -> None:
         self._metrics.open()
-        self._pulse = asyncio.create_task(beat(self._home, self._runner.role.name))
+        name = self._runner.role.name
+        self._signs = [
+            asyncio.create_task(beat(self._settings.home, name)),
+            asyncio.create_task(report(name, self._settings.kafka)),
+        ]
         await self._runner.role.start()
         gc.collect()
         gc.freeze()  # each rebalance collects: not what lives for ever
 
     async def on_stop(self) -> None:
-        if self._pulse is not None:
-            self._pulse.cancel()
+        for sign in self._signs:
+            sign.cancel()
+        await asyncio.gather(*self._signs, return_exceptions=True)
         await asyncio.to_thread(self._metrics.close)
         try:
             await self._runner.role.stop()

@@ -20,6 +20,8 @@ ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
 CHECKPOINTS = "vedette.checkpoints.v1"
 FEEDBACK = "vedette.feedback.v1"
+#: What each process tells of itself every few seconds.
+VITALS = "vedette.vitals.v1"
 
 DLQ_SUFFIX = ".dlq"
 DAY_MS = 86_400_000
@@ -69,4 +71,5 @@ TOPICS: tuple[TopicSpec, ...] = (
     *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
     TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
     TopicSpec(CHECKPOINTS, -1, partitions=1),
+    TopicSpec(VITALS, DAY_MS, partitions=1),
 )

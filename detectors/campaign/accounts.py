@@ -15,7 +15,7 @@ from detectors.registry import Kind, register
 from detectors.tables import ClientTable, State, nest, pack_texts, pick, unpack_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,7 +26,7 @@ EVERY_ROWS = 256
 LEVELS = (3.0, 5.0, 7.0)
 #: Accounts that were silent for so long no longer count.
 SILENT_US = 3_600_000_000
-#: Accounts named in a finding.
+#: Accounts named in a finding; a larger campaign is told in several at once.
 MAX_NAMED = 1000
 #: Active accounts from which on there is a population to speak of.
 _POPULATION = 160
@@ -175,14 +175,14 @@ class Campaign:
         used = len(self._names)
         last_us = self._table["last_us"][:used]
         active = np.flatnonzero((last_us > self._last_us - SILENT_US) & (last_us > 0))
-        crossings = []
+        crossings: list[Crossing] = []
         for channel in range(len(CHANNELS)):
             group = self._group(channel, active)
             if group is None:
                 continue
             wanted = (growth or self._config.growth) * self._told[channel]
             if len(group.slots) > wanted or (growth is None and len(group.slots) >= wanted > 0):
-                crossings.append(self._crossing(row, group))
+                crossings += self._crossings(row, group)
         return crossings
 
     def _group(self, channel: int, active: NDArray[np.intp]) -> _Group | None:
@@ -202,33 +202,42 @@ class Campaign:
                 found = _Group(channel, level, slots, log_e)
         return found
 
-    def _crossing(self, row: int, group: _Group) -> Crossing:
-        channel, count = group.channel, len(group.slots)
+    def _crossings(self, row: int, group: _Group) -> Iterator[Crossing]:
+        """Tell of a group, all of its accounts named, the strongest first."""
+        channel = group.channel
         if self._told[channel] == 0:
             self._times[channel] = (self._last_us, 0)
-        self._told[channel] = count
+        self._told[channel] = len(group.slots)
         self._times[channel, 1] += 1
-        strongest = group.slots[
-            np.argsort(-self._sums.table["sum"][group.slots, channel], kind="stable")
-        ][:MAX_NAMED]
-        names = tuple(sorted(self._names[slot] for slot in strongest.tolist()))
+        strength = self._sums.table["sum"][group.slots, channel]
+        strongest = group.slots[np.argsort(-strength, kind="stable")]
+        events = int(self._table["events"][group.slots].sum())
+        for first in range(0, len(strongest), MAX_NAMED):
+            named = strongest[first : first + MAX_NAMED].tolist()
+            yield self._crossing(row, group, first, events, sorted(self._names[s] for s in named))
+
+    def _crossing(
+        self, row: int, group: _Group, first: int, events: int, names: list[str]
+    ) -> Crossing:
+        channel, since_us = group.channel, int(self._times[group.channel, 0])
+        part = f"-{first}" if first else ""
         return Crossing(
             row=row,
             time_us=self._last_us,
             trigger=self._last_id,
             subject_type="campaign",
-            subject=f"campaign-{CHANNELS[channel]}-{int(self._times[channel, 0])}",
+            subject=f"campaign-{CHANNELS[channel]}-{since_us}{part}",
             kind="collusion",
             level=min(3, int(self._times[channel, 1])),
             log_e=round(group.log_e * FIXED_POINT_ONE),
-            since_us=int(self._times[channel, 0]),
-            events=int(self._table["events"][group.slots].sum()),
+            since_us=since_us,
+            events=events,
             evidence={
                 "channel": CHANNELS[channel],
-                "accounts": count,
+                "accounts": len(group.slots),
                 "suspicion": group.level,
             },
-            ids=names,
+            ids=tuple(names),
         )
 
 

@@ -10,8 +10,8 @@ import msgspec
 from config.errors import ConfigError, PoisonRecord
 from streams.cli.feedback import say
 from streams.cli.topic_view import read_topic
-from streams.respond.alerts import Alert
-from streams.respond.explain import in_words
+from streams.respond.alerts import PASSING, Alert
+from streams.respond.facts import facts
 from streams.respond.feedback import decode_feedback
 from streams.respond.text import shown
 from streams.topics import ALERTS, FEEDBACK
@@ -54,7 +54,7 @@ def read_incidents() -> list[SeenIncident]:
             alert = _decoder.decode(value or b"")
         except msgspec.DecodeError:
             return
-        if not alert.incident or alert.state == "heartbeat":
+        if not alert.incident or alert.state in PASSING:
             return
         known = found.pop(alert.incident, None)
         alerts = {alert.id} if known is None else known.alerts | {alert.id}
@@ -122,13 +122,4 @@ def explanation_lines(item: SeenIncident) -> Iterator[str]:
     alert = item.last
     yield f"{alert.title} ({alert.severity}, risk {alert.risk_score})"
     yield alert.summary
-    yield from in_words(alert.explanation)
-    for moment in alert.timeline:
-        counts = f"{moment.clients:,} clients, {moment.findings:,} findings"
-        yield f"{moment.time}  {moment.what}, {counts}"
-    for entry in (*alert.atlas, *alert.owasp):
-        yield f"{entry.id} {entry.name} ({entry.edition})"
-    for interaction in alert.interactions[:8]:
-        yield f"evidence: vedette audit show {interaction}"
-    yield f"do: {alert.recommended_action}"
-    yield f"runbook: {alert.runbook}"
+    yield from map(str, facts(alert))

@@ -53,12 +53,12 @@ def search(
 ) -> None:
     """Find documents, newest first, in the store that VEDETTE_INDEX__STORE names.
 
-    Examples
-    --------
-    ``vedette audit search --client u1_abc --since 1h``
-        What one client did in the last hour.
-    ``vedette audit search --model digits --kind alert --json``
-        Alerts on a model, as ECS documents.
+    **Examples:**
+
+    - `vedette audit search --client u1_abc --since 1h`: what one client did in the last hour.
+
+    - `vedette audit search --model digits --kind alert --json`: alerts on a model, as ECS
+      documents.
     """
     from rich.console import Console
 
@@ -91,10 +91,10 @@ def export(
 ) -> None:
     """Write all documents that match to a file, oldest first.
 
-    Examples
-    --------
-    ``vedette audit export november.parquet --since 2026-11-01 --until 2026-12-01``
-        A month for DuckDB, Polars or an auditor.
+    **Examples:**
+
+    - `vedette audit export november.parquet --since 2026-11-01 --until 2026-12-01`: a month for
+      DuckDB, Polars or an auditor.
     """
     import sys
 
@@ -108,7 +108,13 @@ def export(
 
 @app.command
 def show(identity: Annotated[str, Parameter(help="id of an interaction or alert")]) -> None:
-    """Print one document."""
+    """Print one document.
+
+    **Examples:**
+
+    - `vedette audit show vedette.events.v1-2-41-0`: the id of an interaction that an alert
+      names.
+    """
     from streams.cli.view import audit_reader, print_document
 
     with audit_reader() as reader:
@@ -117,7 +123,12 @@ def show(identity: Annotated[str, Parameter(help="id of an interaction or alert"
 
 @app.command
 def stats(*, json: Annotated[bool, Parameter(help="one JSON object")] = False) -> None:
-    """Count what the embedded database holds."""
+    """Count what the embedded database holds.
+
+    **Examples:**
+
+    - `vedette audit stats`: documents by kind, and how large the file is.
+    """
     import sys
 
     import msgspec
@@ -167,12 +178,13 @@ def verify(
     The exit code is 1 if anything was. Without --checkpoints a trail that was put back as a whole
     to an older state cannot be told from a younger one: keep checkpoints elsewhere.
 
-    Examples
-    --------
-    ``vedette audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub``
-        The whole trail, against checkpoints and a key that the trail's writer cannot change.
-    ``vedette audit verify --record vedette.events.v1-2-41-0``
-        One record, without reading the others.
+    **Examples:**
+
+    - `vedette audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub`: the
+      whole trail, against checkpoints and a key that the trail's writer cannot change.
+
+    - `vedette audit verify --record vedette.events.v1-2-41-0`: one record, without reading the
+      others.
     """
     from streams.cli.audit_check import check_record, check_trail, verifier_at
 
@@ -191,12 +203,13 @@ def prove(
 ) -> None:
     """Write a record and the proof that it is in the signed log, to hand to an auditor.
 
-    Examples
-    --------
-    ``vedette audit prove vedette.events.v1-2-41-0 --out evidence``
-        Writes record.json and proof.json.
-    ``vedette audit check evidence --key audit.pub``
-        What the auditor runs: it needs neither the trail nor Kafka.
+    **Examples:**
+
+    - `vedette audit prove vedette.events.v1-2-41-0 --out evidence`: writes record.json and
+      proof.json.
+
+    - `vedette audit check evidence --key audit.pub`: what the auditor runs: it needs neither
+      the trail nor Kafka.
     """
     from streams.cli.audit_check import write_proof
 
@@ -209,7 +222,12 @@ def check(
     *,
     key: Annotated[Path | None, Parameter(help="public key of the checkpoints (.pub)")] = None,
 ) -> None:
-    """Check a record against its proof, without the trail."""
+    """Check a record against its proof, without the trail.
+
+    **Examples:**
+
+    - `vedette audit check evidence --key audit.pub`: it needs neither the trail nor Kafka.
+    """
     from streams.cli.audit_check import check_evidence, verifier_at
 
     check_evidence(evidence, verifier_at(key))
@@ -223,10 +241,10 @@ def consistency(
 ) -> None:
     """Prove that each log continues what was signed earlier, without reading all of it.
 
-    Examples
-    --------
-    ``vedette audit consistency kept.jsonl --key audit.pub``
-        One line a checkpoint; the exit code is 1 if one is not the beginning of its log.
+    **Examples:**
+
+    - `vedette audit consistency kept.jsonl --key audit.pub`: one line a checkpoint; the exit
+      code is 1 if one is not the beginning of its log.
     """
     from streams.cli.audit_check import check_kept, verifier_at
 
@@ -235,7 +253,12 @@ def consistency(
 
 @app.command
 def checkpoint() -> None:
-    """Print the newest checkpoint of every log, one a line: keep them elsewhere."""
+    """Print the newest checkpoint of every log, one a line: keep them elsewhere.
+
+    **Examples:**
+
+    - `vedette audit checkpoint > kept.jsonl`: `vedette audit consistency` reads it later.
+    """
     import sys
 
     import msgspec
@@ -261,10 +284,9 @@ def erase(
     Ids and hashes stay, and a record of the erasure is chained. Stop the index role first: only
     one program writes the database.
 
-    Examples
-    --------
-    ``vedette audit erase --client u1_abc --yes``
-        A person asked to be forgotten.
+    **Examples:**
+
+    - `vedette audit erase --client u1_abc --yes`: a person asked to be forgotten.
     """
     from config.errors import ConfigError
     from streams.cli.audit_check import erase_content

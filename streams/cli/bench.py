@@ -27,12 +27,11 @@ def pipeline(
     work on the machine makes the figures worse. The exit code is 0 whenever it was measured,
     also if a wanted figure was missed: the table and the file say so.
 
-    Examples
-    --------
-    ``vedette bench pipeline --json pipeline.json``
-        The full measurement.
-    ``vedette bench pipeline --quick``
-        To see that it works.
+    **Examples:**
+
+    - `vedette bench pipeline --json pipeline.json`: the full measurement.
+
+    - `vedette bench pipeline --quick`: to see that it works.
     """
     import asyncio
     from dataclasses import replace

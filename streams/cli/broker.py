@@ -9,7 +9,12 @@ app = cyclopts.App(name="broker", help="Start, stop and look at the embedded Kaf
 
 @app.command
 def start() -> None:
-    """Start the broker, or find the one that runs, and create the topics."""
+    """Start the broker, or find the one that runs, and create the topics.
+
+    **Examples:**
+
+    - `vedette broker start`: for `vedette run` in several terminals.
+    """
     from rich.console import Console
 
     from config.settings import load_settings
@@ -24,7 +29,12 @@ def start() -> None:
 
 @app.command
 def stop() -> None:
-    """Stop the broker of this home; what it acknowledged stays on disk."""
+    """Stop the broker of this home; what it acknowledged stays on disk.
+
+    **Examples:**
+
+    - `vedette broker stop`: in the home that started it.
+    """
     from rich.console import Console
 
     from config.settings import load_settings
@@ -36,7 +46,12 @@ def stop() -> None:
 
 @app.command
 def status() -> None:
-    """Tell whether a broker answers; the exit code is 1 if none does."""
+    """Tell whether a broker answers; the exit code is 1 if none does.
+
+    **Examples:**
+
+    - `vedette broker status`: where it is, and where its log lies.
+    """
     from dataclasses import asdict
 
     from rich.console import Console

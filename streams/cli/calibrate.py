@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import cyclopts
 from cyclopts import Parameter
 
-app = cyclopts.App(name="calibrate", help="Learn what benign traffic of a model looks like.")
 
-
-@app.default
 def calibrate(
     model: Annotated[str, Parameter(help="name of the model, as events give it")],
     reference: Annotated[
@@ -30,12 +26,12 @@ def calibrate(
     The profile is signed with the key in VEDETTE_HOME/keys; its public half is put beside the
     profiles as signing.pub.
 
-    Examples
-    --------
-    ``vedette calibrate digits benign.parquet --out profiles``
-        From a recording.
-    ``vedette calibrate digits reference.npz --out profiles --members train.npz``
-        From arrays, with members of the training set to guard.
+    **Examples:**
+
+    - `vedette calibrate digits benign.parquet --out profiles`: from a recording.
+
+    - `vedette calibrate digits reference.npz --out profiles --members train.npz`: from arrays,
+      with members of the training set to guard.
     """
     from rich.console import Console
     from rich.progress import Progress

@@ -15,6 +15,10 @@ def show() -> None:
     """Print every setting by the name of its variable, and a hash of them all.
 
     The hash leaves secrets out: it is the same on two hosts that differ in nothing else.
+
+    **Examples:**
+
+    - `vedette config show`: every setting as its variable.
     """
     from rich.console import Console
 

@@ -21,10 +21,9 @@ def setup(
     VEDETTE_ELASTIC__RETENTION_DAYS says how long documents are kept. Indices that are there
     already take up new mappings with their next rollover.
 
-    Examples
-    --------
-    ``vedette elastic setup --dry-run --diff``
-        What would change on the server.
+    **Examples:**
+
+    - `vedette elastic setup --dry-run --diff`: what would change on the server.
     """
     import sys
 
@@ -51,7 +50,12 @@ def doctor(
         Literal["writer", "reader", "setup"], Parameter(help="what the API key is for")
     ] = "writer",
 ) -> None:
-    """Look at connection, version, privileges, templates and documents; exit code 1 if unwell."""
+    """Look at connection, version, privileges, templates and documents; exit code 1 if unwell.
+
+    **Examples:**
+
+    - `vedette elastic doctor`: what is wrong with the server, and what to do.
+    """
     from rich.console import Console
 
     from config.errors import VedetteError
@@ -79,10 +83,10 @@ def doctor(
 def roles() -> None:
     """Print the least that writer, reader and set-up need, as role descriptors for API keys.
 
-    Examples
-    --------
-    ``vedette elastic roles``
-        Each value goes into ``role_descriptors`` of ``POST /_security/api_key``.
+    **Examples:**
+
+    - `vedette elastic roles`: each value goes into ``role_descriptors`` of ``POST
+      /_security/api_key``.
     """
     import sys
 

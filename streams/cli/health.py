@@ -18,6 +18,10 @@ def health(
 
     A running role touches ``run/ROLE.alive`` in its home every few seconds, from the same
     event loop that processes records: a stuck loop is not alive.
+
+    **Examples:**
+
+    - `vedette health detect --max-age-s 60`: what a container's health check runs.
     """
     import time
 

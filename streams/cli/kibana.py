@@ -15,10 +15,10 @@ app = cyclopts.App(name="kibana", help="Bring dashboards and the detection rule 
 def install() -> None:
     """Import everything, replacing what an older version brought.
 
-    Examples
-    --------
-    ``VEDETTE_KIBANA__URL=https://kibana.example:5601 vedette kibana install``
-        With the API key in VEDETTE_KIBANA__API_KEY or a file.
+    **Examples:**
+
+    - `VEDETTE_KIBANA__URL=https://kibana.example:5601 vedette kibana install`: with the API key
+      in VEDETTE_KIBANA__API_KEY or a file.
     """
     import asyncio
     import sys
@@ -41,10 +41,10 @@ def export(
 ) -> None:
     """Write the files that `install` imports.
 
-    Examples
-    --------
-    ``vedette kibana export kibana-content --pictures``
-        NDJSON for Stack Management, Saved Objects, Import, and a PNG of each dashboard.
+    **Examples:**
+
+    - `vedette kibana export kibana-content --pictures`: NDJSON for Stack Management, Saved
+      Objects, Import, and a PNG of each dashboard.
     """
     import sys
 

@@ -42,7 +42,7 @@ COMMANDS: tuple[tuple[str, str, cyclopts.Group, str], ...] = (
     ("demo", "streams.cli.demo:demo", _START, "Show it all on this machine, attacks included."),
     ("up", "streams.cli.run:up", _START, "Start the broker and every role."),
     ("run", "streams.cli.run:run", _START, "Run one role."),
-    ("calibrate", "streams.cli.calibrate:app", _MODELS, "Build the profile of a model."),
+    ("calibrate", "streams.cli.calibrate:calibrate", _MODELS, "Build the profile of a model."),
     ("models", "streams.cli.models:app", _MODELS, "Register, sign and verify models."),
     ("alerts", "streams.cli.alerts:app", _LOOK, "Look at alerts."),
     ("audit", "streams.cli.audit:app", _LOOK, "Search the audit trail."),

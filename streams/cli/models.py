@@ -16,7 +16,12 @@ app = cyclopts.App(name="models", help="Register, list and verify served models.
 
 @app.command(name="list")
 def list_models() -> None:
-    """List registered models; those that fail verification say why."""
+    """List registered models; those that fail verification say why.
+
+    **Examples:**
+
+    - `vedette models list`: name, version and key of each.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -40,7 +45,12 @@ def list_models() -> None:
 def verify(
     name: Annotated[str, Parameter(help="name of the model")],
 ) -> None:
-    """Check that a model is exactly what was signed."""
+    """Check that a model is exactly what was signed.
+
+    **Examples:**
+
+    - `vedette models verify digits`: before it is served anew.
+    """
     from rich.console import Console
 
     model = _registry().load(name)
@@ -53,10 +63,10 @@ def register(
 ) -> None:
     """Sign a model and put it into the registry.
 
-    Examples
-    --------
-    ``vedette models register ./credit``
-        Pickled files (.pt, .pkl) are refused: reading them can run code.
+    **Examples:**
+
+    - `vedette models register ./credit`: pickled files (.pt, .pkl) are refused: reading them
+      can run code.
     """
     from rich.console import Console
 

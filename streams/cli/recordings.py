@@ -19,12 +19,11 @@ def record(
 ) -> None:
     """Record interactions from Kafka, for calibration, replay or analysis.
 
-    Examples
-    --------
-    ``vedette record --out benign.parquet``
-        All that the topic holds now.
-    ``vedette record --out hour.parquet --follow --seconds 3600``
-        The next hour.
+    **Examples:**
+
+    - `vedette record --out benign.parquet`: all that the topic holds now.
+
+    - `vedette record --out hour.parquet --follow --seconds 3600`: the next hour.
     """
     import asyncio
 
@@ -67,9 +66,9 @@ def replay(
 ) -> None:
     """Run the detectors over a recording; no broker needed.
 
-    Examples
-    --------
-    ``vedette replay day.parquet --profile profiles --findings findings.jsonl``
+    **Examples:**
+
+    - `vedette replay day.parquet --profile profiles --findings findings.jsonl`
     """
     from rich.console import Console
     from rich.progress import Progress

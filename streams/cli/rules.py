@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from streams.rules.load import RuleSet
 
 app = cyclopts.App(name="rules", help="Check, list, test and explain the rules.")
 
@@ -22,10 +25,9 @@ def check(*, directory: Directory = None) -> None:
 
     The exit code is 2 if anything is wrong; the line on stderr names file, line and remedy.
 
-    Examples
-    --------
-    ``vedette rules check --dir my-rules``
-        Before they are copied to where respond looks.
+    **Examples:**
+
+    - `vedette rules check --dir my-rules`: before they are copied to where respond looks.
     """
     from rich.console import Console
 
@@ -36,7 +38,12 @@ def check(*, directory: Directory = None) -> None:
 
 @app.command(name="list")
 def list_rules(*, directory: Directory = None) -> None:
-    """List the rules in the order in which they are asked."""
+    """List the rules in the order in which they are asked.
+
+    **Examples:**
+
+    - `vedette rules list --dir my-rules`: yours and those they do not replace.
+    """
     from rich.console import Console
 
     from streams.cli.view import add_row, table
@@ -55,22 +62,28 @@ def run_tests(
     *,
     directory: Directory = None,
 ) -> None:
-    """Run the rules' own examples, one line each."""
+    """Run the rules' own examples, one line each; the exit code is 1 if any fails.
+
+    **Examples:**
+
+    - `vedette rules test burst --dir my-rules`: those of one rule, while it is written.
+    """
     from rich.console import Console
 
     from config.errors import ConfigError
-    from streams.rules.load import failures
+    from streams.rules.load import try_examples
 
-    found = _load(directory)
-    if rule is not None and rule not in found.by_id:
+    tried = [one for one in try_examples(_directories(directory)) if rule in (None, one.rule)]
+    if not tried:
         raise ConfigError(f"there is no rule {rule!r}; see `vedette rules list`")
-    console = Console(highlight=False, markup=False)
-    for one in found.rules:
-        if rule in (None, one.id):
-            failed = dict(failures(one))
-            for number, example in enumerate(one.tests):
-                result = "FAILED" if number in failed else "passed"
-                console.print(f"{result}  {one.id}: {example.name}")
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for one in tried:
+        if one.complaint:
+            console.print(f"FAILED  {one.file}:{one.line}: {one.rule}: {one.complaint}")
+        else:
+            console.print(f"passed  {one.rule}: {one.example}")
+    if any(one.complaint for one in tried):
+        raise SystemExit(1)
 
 
 @app.command
@@ -81,10 +94,10 @@ def explain(
 ) -> None:
     """Say which rule takes a finding, and what would become of it alone.
 
-    Examples
-    --------
-    ``vedette replay recording.parquet | head -1 | vedette rules explain -``
-        The first finding of a replay.
+    **Examples:**
+
+    - `vedette replay recording.parquet | head -1 | vedette rules explain -`: the first finding
+      of a replay.
     """
     import sys
 
@@ -96,9 +109,11 @@ def explain(
     from streams.respond.responder import decode_finding
     from streams.rules.match import bounded
 
-    data = sys.stdin.buffer.read() if str(finding) == "-" else finding.read_bytes()
     try:
+        data = sys.stdin.buffer.read() if str(finding) == "-" else finding.read_bytes()
         item = decode_finding(data)
+    except OSError as error:
+        raise ConfigError(f"{finding} cannot be read ({type(error).__name__})") from None
     except PoisonRecord as error:
         raise ConfigError(f"this is no finding: {error}") from None
     taken = _load(directory).take(item)
@@ -123,7 +138,12 @@ def explain(
 
 @app.command
 def docs(*, directory: Directory = None) -> None:
-    """Print the page of runbooks, made from the rules."""
+    """Print the page of runbooks, made from the rules.
+
+    **Examples:**
+
+    - `vedette rules docs --dir my-rules > runbooks.md`: with your own rules.
+    """
     import sys
 
     from streams.rules.runbooks import runbooks
@@ -131,9 +151,14 @@ def docs(*, directory: Directory = None) -> None:
     sys.stdout.write(runbooks(_load(directory)))
 
 
-def _load(directory: Path | None):  # type: ignore[no-untyped-def]
+def _directories(directory: Path | None) -> tuple[Path, ...]:
     from config.settings import load_settings
-    from streams.rules.load import load_rules
     from streams.rules.reload import directories_of
 
-    return load_rules(directories_of(directory or load_settings().respond.rules_dir))
+    return directories_of(directory or load_settings().respond.rules_dir)
+
+
+def _load(directory: Path | None) -> RuleSet:
+    from streams.rules.load import load_rules
+
+    return load_rules(_directories(directory))

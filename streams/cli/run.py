@@ -22,15 +22,11 @@ def run(role: str, /) -> None:
     failed was acknowledged, and the next worker reads it again. Start it several times to share
     the partitions.
 
-    Examples
-    --------
-    Detect on the broker of the settings:
+    **Examples:**
 
-        vedette run detect
+    - `vedette run detect`: detect on the broker of the settings.
 
-    Somewhere else:
-
-        VEDETTE_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 vedette run ingest
+    - `VEDETTE_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 vedette run ingest`: somewhere else.
 
     Parameters
     ----------
@@ -59,15 +55,11 @@ def up(
     Each role runs in a child process that is started again when it fails; its log lies in
     ``logs/<role>.log`` below the home directory. Ctrl-C stops all of them cleanly.
 
-    Examples
-    --------
-    Everything that the settings have work for, on a laptop:
+    **Examples:**
 
-        vedette up
+    - `vedette up`: everything that the settings have work for, on a laptop.
 
-    Some roles, on a broker that runs already:
-
-        vedette up ingest detect --no-broker
+    - `vedette up ingest detect --no-broker`: some roles, on a broker that runs already.
 
     Parameters
     ----------

@@ -23,10 +23,10 @@ def add(
 ) -> None:
     """Mute the alerts that match everything that is given; findings are still counted.
 
-    Examples
-    --------
-    ``vedette silence add --rule burst --model digits --for 4h --reason "load test"``
-        No burst alerts on one model during a load test.
+    **Examples:**
+
+    - `vedette silence add --rule burst --model digits --for 4h --reason "load test"`: no burst
+      alerts on one model during a load test.
     """
     import secrets
 
@@ -59,7 +59,12 @@ def end(
     *,
     author: Annotated[str | None, Parameter(help="who; by default your user name")] = None,
 ) -> None:
-    """End a silence early."""
+    """End a silence early.
+
+    **Examples:**
+
+    - `vedette silence end silence-1a2b3c4d`: alerts are told again.
+    """
     from streams.cli.feedback import say
 
     say("unsilence", identity, author=author)
@@ -69,7 +74,12 @@ def end(
 def list_silences(
     *, every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False
 ) -> None:
-    """List the silences that hold."""
+    """List the silences that hold.
+
+    **Examples:**
+
+    - `vedette silence list`: what holds now, by whom and why.
+    """
     from datetime import UTC, datetime
 
     from rich.console import Console

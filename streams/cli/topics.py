@@ -9,7 +9,12 @@ app = cyclopts.App(name="topics", help="Compare and create Vedette's topics.")
 
 @app.command
 def apply() -> None:
-    """Create the missing topics and correct the settings of the others."""
+    """Create the missing topics and correct the settings of the others.
+
+    **Examples:**
+
+    - `vedette topics apply`: after an upgrade, too.
+    """
     from rich.console import Console
 
     from config.settings import load_settings
@@ -24,7 +29,12 @@ def apply() -> None:
 
 @app.command
 def check() -> None:
-    """List what ``apply`` would do; the exit code is 1 if there is anything."""
+    """List what ``apply`` would do; the exit code is 1 if there is anything.
+
+    **Examples:**
+
+    - `vedette topics check`: what apply would do.
+    """
     from rich.console import Console
 
     from config.settings import load_settings

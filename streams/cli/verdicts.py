@@ -16,9 +16,16 @@ _Name = Annotated[bool, Parameter(help="CLIENT is a name, not a pseudonym", nega
 
 @app.command(name="list")
 def list_verdicts(
-    *, every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False
+    *,
+    every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False,
+    limit: Annotated[int, Parameter(help="at most so many")] = 50,
 ) -> None:
-    """List the verdicts that hold, the strongest first."""
+    """List the verdicts that hold, the strongest first.
+
+    **Examples:**
+
+    - `vedette verdicts list`: what gateways obey now.
+    """
     from datetime import UTC, datetime
 
     import msgspec
@@ -46,7 +53,7 @@ def list_verdicts(
     found = [verdict for verdict in held.values() if every or verdict.until > now]
     found.sort(key=lambda verdict: -STRENGTH[verdict.action])
     shown = table(f"{len(found)} verdicts", "client", "action", "mode", "until", "why", "by")
-    for verdict in found:
+    for verdict in found[:limit]:
         mode = "shadow" if verdict.shadow else "live"
         until = verdict.until[:19]
         add_row(shown, verdict.client, verdict.action, mode, until, verdict.reason, verdict.by)
@@ -64,10 +71,10 @@ def lift(
 ) -> None:
     """Let a client in, whatever is found, for a time.
 
-    Examples
-    --------
-    ``vedette verdicts lift u1_a227lep5g3k7kkxk7lum2z7phq --reason "our own load test"``
-        For a day; gateways know it within a second.
+    **Examples:**
+
+    - `vedette verdicts lift u1_a227lep5g3k7kkxk7lum2z7phq --reason "our own load test"`: for a
+      day; gateways know it within a second.
     """
     from streams.cli.feedback import say, until
 
@@ -86,7 +93,13 @@ def judge(
     name: _Name = False,
     author: _Author = None,
 ) -> None:
-    """Judge a client by hand: at once, and never in shadow."""
+    """Judge a client by hand: at once, and never in shadow.
+
+    **Examples:**
+
+    - `vedette verdicts judge customer-42 throttle --name --for 2h --reason "asked for it"`: by
+      the name that the gateway knows.
+    """
     from streams.cli.feedback import say, until
 
     target = _pseudonym(client) if name else client
@@ -97,7 +110,12 @@ def judge(
 
 @app.command
 def reset(client: _Client, *, name: _Name = False, author: _Author = None) -> None:
-    """Take a person's word, or a verdict, back: findings decide again."""
+    """Take a person's word, or a verdict, back: findings decide again.
+
+    **Examples:**
+
+    - `vedette verdicts reset customer-42 --name`: a block by hand is taken back.
+    """
     from streams.cli.feedback import say
 
     target = _pseudonym(client) if name else client
@@ -109,10 +127,10 @@ def reset(client: _Client, *, name: _Name = False, author: _Author = None) -> No
 def serve() -> None:
     """Answer gateways over REST on loopback, and drive the adapters that are set.
 
-    Examples
-    --------
-    ``vedette verdicts serve`` and ``curl 127.0.0.1:9480/v1/verdicts?client=customer-42``
-        What to do with a client now.
+    **Examples:**
+
+    - `vedette verdicts serve` and `curl 127.0.0.1:9480/v1/verdicts?client=customer-42`: what to
+      do with a client now.
     """
     import asyncio
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 import time
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from config.settings import Settings
-    from streams.demo.attacks.target import Images, Scores
+    from streams.demo.attacks.target import Images, Query, Scores
+    from streams.demo.cast import Attacker
     from streams.verdicts.table import VerdictTable
 
     Ask = Callable[[str, Images], Awaitable[Scores]]
 
-#: What each attacker asks once more, as fast as it can.
-REQUESTS = 20
+#: The attackers attack again for so long; one that is refused begins anew after a pause.
+COME_BACK_S = 12.0
+RETRY_S = 0.1
 #: A throttled client may ask this often.
 THROTTLE_S = 1.0
 #: Verdicts begin at a random moment up to `RespondSettings.verdict_delay_s` after the finding.
@@ -36,12 +39,13 @@ _ALLOWED = frozenset({"allow", "watch"})
 
 
 class Refusals(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gateway did to one attacker."""
+    """What the gateway did to one attacker that came back."""
 
     name: str
     action: str
     asked: int
     refused: int
+    succeeded: bool
 
 
 class ByHand(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,13 +68,17 @@ class LastAct(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def closed(self) -> bool:
-        """Say whether every attacker was held back and the ordinary client was let in again."""
+        """Say whether no attacker succeeded again and the ordinary client was let in again."""
         hand = self.by_hand
         return (
-            all(attacker.refused for attacker in self.attackers)
+            all(attacker.refused and not attacker.succeeded for attacker in self.attackers)
             and hand.refused_after_s is not None
             and hand.allowed_after_s is not None
         )
+
+
+class RefusedError(Exception):
+    """The gateway did not pass a request on."""
 
 
 class Gateway:
@@ -96,16 +104,53 @@ class Gateway:
         """Return what is to be done with a client now."""
         return self._table.ask(self._pseudonym(client), iso(datetime.now(UTC))).action
 
-    async def request(self, client: str, images: Images) -> bool:
-        """Pass a request on, or refuse it: a program solves no challenge."""
+    async def request(self, client: str, images: Images) -> Scores:
+        """Pass a request on.
+
+        Raises
+        ------
+        RefusedError
+            If the client is held back: a program solves no challenge.
+        """
         action = self.action(client)
         now_s = time.monotonic()
         throttled = now_s - self._passed_s.get(client, float("-inf")) < THROTTLE_S
         if action not in _ALLOWED and (action != "throttle" or throttled):
-            return False
+            raise RefusedError
         self._passed_s[client] = now_s
-        await self._ask(client, images)
-        return True
+        return await self._ask(client, images)
+
+
+class Visitor:
+    """An attacker's way to the model through the gateway, counted.
+
+    Parameters
+    ----------
+    gateway
+        What stands before the model.
+    client
+        Who comes.
+    """
+
+    def __init__(self, gateway: Gateway, client: str) -> None:
+        self._gateway = gateway
+        self._client = client
+        self.asked = self.refused = 0
+
+    async def query(self, images: Images) -> Scores:
+        """Ask as the attacks do.
+
+        Raises
+        ------
+        RefusedError
+            If the gateway refuses.
+        """
+        self.asked += 1
+        try:
+            return await self._gateway.request(self._client, images)
+        except RefusedError:
+            self.refused += 1
+            raise
 
 
 class Analyst(Protocol):
@@ -142,45 +187,75 @@ def analyst(settings: Settings) -> Analyst:
 
 async def last_act(
     gateway: Gateway,
-    attackers: Sequence[tuple[str, str]],
+    cast: Callable[[Callable[[str], Query]], Sequence[Attacker]],
     ordinary: str,
-    images: Images,
+    image: Images,
     say: Analyst,
     *,
+    seconds: float = COME_BACK_S,
     patience_s: float = PATIENCE_S,
 ) -> LastAct:
-    """Let the attackers come back, and block and lift an ordinary client by hand.
+    """Let the attackers attack again, and block and lift an ordinary client by hand.
 
     Parameters
     ----------
-    attackers
-        Name and client of each.
+    cast
+        Makes the attackers anew, from what gives the query function of a client.
     ordinary
         A client that did nothing wrong.
-    images
-        What is asked; at least `REQUESTS`.
+    image
+        What it asks.
+    seconds
+        How long the attackers try.
     """
+    visitors: dict[str, Visitor] = {}
+
+    def way(client: str) -> Query:
+        visitors[client] = Visitor(gateway, client)
+        return visitors[client].query
+
+    attackers = cast(way)
     deadline_s = time.monotonic() + patience_s
-    for _, client in attackers:
-        await _judged(gateway, client, deadline_s)
-    refusals = [await _come_back(gateway, name, client, images) for name, client in attackers]
-    return LastAct(
-        attackers=tuple(refusals),
-        by_hand=await _by_hand(gateway, ordinary, images[:1], say),
+    for attacker in attackers:
+        await _judged(gateway, attacker.client, deadline_s)
+    actions = {attacker.client: gateway.action(attacker.client) for attacker in attackers}
+    await asyncio.gather(*(_come_back(attacker, seconds) for attacker in attackers))
+    refusals = tuple(
+        Refusals(
+            name=attacker.name,
+            action=actions[attacker.client],
+            asked=visitors[attacker.client].asked,
+            refused=visitors[attacker.client].refused,
+            succeeded=attacker.target.success is not None,
+        )
+        for attacker in attackers
     )
+    return LastAct(attackers=refusals, by_hand=await _by_hand(gateway, ordinary, image, say))
 
 
-async def _come_back(gateway: Gateway, name: str, client: str, images: Images) -> Refusals:
-    action = gateway.action(client)
-    passed = [await gateway.request(client, image[None]) for image in images[:REQUESTS]]
-    return Refusals(name=name, action=action, asked=len(passed), refused=passed.count(False))
+async def _come_back(attacker: Attacker, seconds: float) -> None:
+    """Attack again and again, as a program does that is refused."""
+    ends_s = time.monotonic() + seconds
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not attacker.target.success:
+                try:
+                    await attacker.run(ends_s - time.monotonic())
+                except* RefusedError:
+                    pass
+                await asyncio.sleep(RETRY_S)
 
 
 async def _by_hand(gateway: Gateway, client: str, image: Images, say: Analyst) -> ByHand:
     async def waits_for(*, passes: bool) -> float | None:
         began_s = time.monotonic()
         while time.monotonic() - began_s < COMMAND_TIMEOUT_S:
-            if await gateway.request(client, image) is passes:
+            try:
+                await gateway.request(client, image)
+                passed = True
+            except RefusedError:
+                passed = False
+            if passed is passes:
                 return round(time.monotonic() - began_s, 3)
             await asyncio.sleep(_POLL_S)
         return None

@@ -140,7 +140,7 @@ async def _play(
             asyncio.create_task(watch(play, console)),
         ]
         outcome = await play.run()
-        return play, outcome, await _last_act(settings, play, model, stage, console)
+        return play, outcome, await _last_act(settings, play, model, stage, seed, console)
     finally:
         for task in showing:
             task.cancel()
@@ -150,10 +150,10 @@ async def _play(
 
 
 async def _last_act(
-    settings: Settings, play: Play, model: KafkaModel, stage: Stage, console: Console
+    settings: Settings, play: Play, model: KafkaModel, stage: Stage, seed: int, console: Console
 ) -> LastAct:
     """Put a gateway that obeys the verdicts before the model, and let everybody come back."""
-    console.print("A gateway obeys the verdicts now; the attackers come back")
+    console.print("A gateway obeys the verdicts now; the attackers attack again")
     table = VerdictTable()
     follower = Follower(table, settings.kafka)
     following = asyncio.create_task(follower.run())
@@ -161,9 +161,9 @@ async def _last_act(
         await follower.warm.wait()
         return await last_act(
             Gateway(table, play.pseudonym, model.ask),
-            [(attacker.name, attacker.client) for attacker in play.attackers],
+            lambda way: make_cast(way, stage.loot, stage.usual_peak_per_s, seed),
             stage.population.names[0],
-            stage.pictures,
+            stage.pictures[:1],
             analyst(settings),
         )
     finally:

@@ -104,18 +104,21 @@ def result_table(outcome: Outcome) -> Table:
     return table
 
 
-def last_act_lines(act: LastAct) -> list[str]:
-    """Say what the gateway did."""
-    lines = [
-        f"  {row.name}: {row.refused} of {row.asked} requests refused ({row.action})"
-        for row in act.attackers
-    ]
+def last_act_table(act: LastAct) -> Table:
+    """Return what the gateway did to who came back."""
+    table = Table(title="once a gateway obeyed the verdicts", title_justify="left")
+    for column in ("who", "verdict", "requests", "refused", "outcome"):
+        table.add_column(column, overflow="fold")
+    for row in act.attackers:
+        outcome = "succeeded again" if row.succeeded else "no success"
+        table.add_row(row.name, row.action, f"{row.asked:,}", f"{row.refused:,}", outcome)
     hand = act.by_hand
-    lines.append(
-        f"  {hand.client}, ordinary: blocked by hand, refused {_after(hand.refused_after_s)}; "
-        f"`vedette verdicts lift`, let in {_after(hand.allowed_after_s)}"
+    outcome = (
+        f"refused {_after(hand.refused_after_s)}; after `vedette verdicts lift` let in "
+        f"{_after(hand.allowed_after_s)}"
     )
-    return lines
+    table.add_row(f"{hand.client}, ordinary", "block, by hand", "", "", outcome)
+    return table
 
 
 def _after(seconds: float | None) -> str:
@@ -124,18 +127,19 @@ def _after(seconds: float | None) -> str:
     return "at once" if seconds < AT_ONCE_S else f"after {seconds:.1f} s"
 
 
-def summary(outcome: Outcome) -> str:
-    """Return the last line: passed or not, and who was wronged."""
+def summary(outcome: Outcome, act: LastAct) -> str:
+    """Return the last line: passed or not, who was wronged, and whether verdicts hold."""
     wronged = (
         "no ordinary client was alarmed"
         if not outcome.false_alarms
         else f"alarmed without reason: {', '.join(outcome.false_alarms)}"
     )
     caught = sum(row.stopped_in_time for row in outcome.attackers)
+    held = "none succeeded" if act.closed else "verdicts did not hold"
     return (
-        f"{'PASSED' if outcome.passed else 'FAILED'}: {caught} of {len(outcome.attackers)} "
-        f"attackers alerted before they succeeded; "
-        f"{wronged} ({outcome.benign_clients} asked)."
+        f"{'PASSED' if outcome.passed and act.closed else 'FAILED'}: {caught} of "
+        f"{len(outcome.attackers)} attackers alerted before they succeeded, {held} once a gateway "
+        f"obeyed; {wronged} ({outcome.benign_clients} asked)."
     )
 
 

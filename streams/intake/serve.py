@@ -19,6 +19,7 @@ from streams.intake.door import Door
 from streams.intake.server import Intake
 from streams.metrics.server import MetricsServer
 from streams.producer import Producer
+from streams.selfwatch.vitals import report
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +72,10 @@ async def serve(settings: Settings) -> None:
         door = Door(settings.intake, runner.server, tls)
         port = _listen(door, settings.intake)
         log.info("intake.started", host=settings.intake.host, port=port, tls=tls is not None)
+        vitals = asyncio.create_task(report("intake", settings.kafka))
         await _until_stopped(settings.home / "run" / "intake.alive")
+        vitals.cancel()
+        await asyncio.gather(vitals, return_exceptions=True)
     finally:
         if door is not None:
             await door.close()

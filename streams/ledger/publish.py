@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 
 from streams.ledger.log import Segment
 from streams.ledger.note import BadNote
+from streams.metrics.catalogue import AUDIT_HEAD_SIZE
 from streams.topics import CHECKPOINTS
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Publisher:
         """Deliver segments; a destination that fails is told, not waited for."""
         if not segments:
             return
+        for segment in segments:
+            AUDIT_HEAD_SIZE.labels(log_name(segment.origin)).set(segment.size)
         lines = [msgspec.json.encode(segment) for segment in segments]
         for work, where in (
             (self._to_topic(segments, lines), "topic"),
@@ -78,6 +81,17 @@ class Publisher:
         if self._path is not None:
             async with self._lock:
                 await asyncio.to_thread(append_lines, self._path, lines)
+
+
+def log_name(origin: str) -> str:
+    """Return what a log is called in metrics: one that was begun anew is told apart by its size.
+
+    Examples
+    --------
+    >>> log_name("vedette/vedette.audit.v1/3/0a1b2c3d4e5f")
+    'vedette/vedette.audit.v1/3'
+    """
+    return origin.rpartition("/")[0]
 
 
 def _tell(where: str, error: Exception) -> None:

@@ -10,6 +10,7 @@ from typing import get_args
 from prometheus_client import Counter, Gauge, Histogram
 
 from detectors.finding import Severity
+from streams.respond.actions import Action
 
 SEVERITY_LABELS = get_args(Severity)
 _FAST = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
@@ -21,6 +22,21 @@ EVENT_LAG = Gauge("vedette_event_lag_seconds", "Age of the last record handled."
 CONSUMER_LAG = Gauge("vedette_consumer_lag_records", "Records not yet acknowledged.", ["topic"])
 BUILD = Gauge("vedette_build_info", "1; what runs.", ["version", "role"])
 
+SIGNATURE_CHECKS = Counter(
+    "vedette_signature_checks_total", "Signed models and profiles checked on loading.", ["result"]
+)
+DETECTOR_SECONDS = Histogram(
+    "vedette_detector_seconds", "Time of a detector for a batch.", ["detector"], buckets=_FAST
+)
+DETECTOR_KEYS = Gauge(
+    "vedette_detector_state_keys", "Clients that a detector keeps something of.", ["detector"]
+)
+DETECTOR_EVICTIONS = Counter(
+    "vedette_detector_evictions_total", "Clients that detection forgot for want of room."
+)
+UNSCANNED = Counter(
+    "vedette_unscanned_total", "Interactions of models that detection had no room for."
+)
 FINDINGS = Counter("vedette_findings_total", "Findings, by detector.", ["detector", "severity"])
 DECISIONS = Counter("vedette_decisions_total", "What became of findings, by reason.", ["reason"])
 RULE_FINDINGS = Counter("vedette_rule_findings_total", "Findings a rule took.", ["rule", "mode"])
@@ -33,6 +49,10 @@ SNAPSHOT_SECONDS = Histogram(
     "vedette_respond_snapshot_seconds", "Time to make incidents durable.", buckets=_FAST
 )
 
+AUDIT_HEAD_SIZE = Gauge(
+    "vedette_audit_head_size", "Records under the newest checkpoint, by log.", ["log"]
+)
+
 VERDICTS = Counter("vedette_verdicts_total", "Verdicts published.", ["action", "mode"])
 VERDICT_ENTRIES = Gauge("vedette_verdict_entries", "Clients in the local table.")
 VERDICT_LOOKUP_SECONDS = Histogram(
@@ -42,5 +62,12 @@ VERDICT_LOOKUP_SECONDS = Histogram(
 WATCH_FIRING = Gauge("vedette_watch_firing", "1 while a condition of the watch fires.", ["name"])
 HEARTBEAT = Gauge("vedette_heartbeat_timestamp_seconds", "When the last heartbeat was written.")
 
+for _stage in ("decode", "serve", "detect", "respond", "index"):
+    DLQ_RECORDS.labels(_stage)
+for _action in get_args(Action):
+    for _mode in ("shadow", "live"):
+        VERDICTS.labels(_action, _mode)
 for _result in ("ok", "error"):
     RULES_RELOADED.labels(_result)
+for _result in ("ok", "refused"):
+    SIGNATURE_CHECKS.labels(_result)

@@ -19,6 +19,8 @@ import msgspec
 
 from streams.notify.fit import cut
 from streams.notify.http_notifier import HttpNotifier
+from streams.respond.alerts import PASSING
+from streams.respond.facts import facts
 from streams.respond.severity import BY_RANK, RANK, SEVERITIES
 from streams.respond.times import event_time, from_us, iso
 
@@ -33,7 +35,9 @@ PATH = "api/v2/alerts"
 #: Alertmanager has no limit of its own; a proxy before it often has 1 MB.
 MAX_BODY_BYTES = 256_000
 MAX_ANNOTATION_CHARS = 2000
-#: A sign of life ends soon after the last one: that is when the dead man's switch goes off.
+MAX_EXPLANATION_CHARS = 10_000
+#: A sign of life ends soon after the last one: that is when the dead man's switch goes off. So
+#: does a test.
 HEARTBEAT_FIRING_S = 300.0
 
 _encoder = msgspec.json.Encoder()
@@ -52,7 +56,7 @@ def alertmanager_body(alert: Alert, *, now_s: float, firing_s: float, name: str)
     """Return the list of alerts to post."""
     now = from_us(int(now_s * 1e6))
     ended = alert.state == "resolved"
-    if alert.state == "heartbeat":
+    if alert.state in PASSING:
         firing_s = min(firing_s, HEARTBEAT_FIRING_S)
     until = now if ended else now + timedelta(seconds=firing_s)
     posted = [_posted(alert, alert.severity, iso(until), name)]
@@ -77,17 +81,13 @@ def _posted(alert: Alert, severity: str, ends_at: str, name: str) -> Posted:
         labels["incident"] = alert.id
     annotations = {
         "summary": cut(alert.title, MAX_ANNOTATION_CHARS, name),
-        "description": cut(_description(alert), MAX_ANNOTATION_CHARS, name),
+        "description": cut(alert.summary, MAX_ANNOTATION_CHARS, name),
+        "explanation": cut("\n".join(map(str, facts(alert))), MAX_EXPLANATION_CHARS, name),
         "recommended_action": alert.recommended_action,
         "runbook_url": alert.runbook,
         "alert_id": alert.id,
     }
     return Posted(labels=labels, annotations=annotations, starts_at=_since(alert), ends_at=ends_at)
-
-
-def _description(alert: Alert) -> str:
-    held = "".join(f"\n{item.severity}: {item.title} ({item.id})" for item in alert.held)
-    return alert.summary + held
 
 
 def _since(alert: Alert) -> str:

@@ -26,7 +26,7 @@ from streams.kafka import aiokafka_options
 from streams.notify import metrics
 from streams.notify.digest import MAX_HELD, digest_of
 from streams.notify.limiter import limiter_of
-from streams.notify.progress import Progress, read_progress
+from streams.notify.progress import Progress, group_of, read_progress
 from streams.notify.retry import Result, RetryStage
 from streams.notify.routing import is_quiet, may_wait, quiet_now, withheld
 from streams.respond.alerts import Alert
@@ -94,7 +94,7 @@ class Delivery:
         self._kafka = kafka
         self._stage = RetryStage(notifier, schedule_s)
         self._on_disabled = on_disabled
-        self._group = f"vedette-notify-{notifier.name}"
+        self._group = group_of(notifier.name)
         self._limiter = limiter_of(sink)
         self._consumer: Any = None
         self._partition: Any = None

@@ -18,7 +18,7 @@ GIVEN_UP = Counter(
     "vedette_notifications_given_up_total", "Alerts the receiver refused for ever.", ["notifier"]
 )
 TRUNCATED = Counter(
-    "vedette_notifications_truncated_total", "Messages cut to a receiver's limit.", ["notifier"]
+    "vedette_notifications_truncated_total", "Cuts, of texts or of names.", ["notifier"]
 )
 WITHHELD = Counter(
     "vedette_notifications_withheld_total",

@@ -60,6 +60,7 @@ def pagerduty_event(alert: Alert, routing_key: str, name: str) -> dict[str, Any]
             "explanation": in_words(alert.explanation),
             "evidence": alert.evidence,
             "timeline": alert.timeline,
+            "interactions": alert.interactions,
             "held": alert.held,
             "atlas": [f"{entry.id}:{entry.edition}" for entry in alert.atlas],
             "owasp": [f"{entry.id}:{entry.edition}" for entry in alert.owasp],

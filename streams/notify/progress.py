@@ -45,8 +45,24 @@ def parse_progress(text: str | None) -> Progress:
         return Progress()
 
 
+def group_of(sink: str) -> str:
+    """Return the consumer group of a sink."""
+    return f"vedette-notify-{sink}"
+
+
 def read_progress(kafka: KafkaSettings, group: str) -> Progress:
     """Read the metadata of a group's offset on the alerts; blocks."""
+    entry = _committed(kafka, group)
+    return Progress() if entry is None else parse_progress(entry.metadata)
+
+
+def read_offset(kafka: KafkaSettings, group: str) -> int | None:
+    """Read how far a group is on the alerts, None if it never was there; blocks."""
+    entry = _committed(kafka, group)
+    return None if entry is None else entry.offset
+
+
+def _committed(kafka: KafkaSettings, group: str) -> Any:
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - slow to import
 
     admin: Any = KafkaAdminClient(
@@ -54,9 +70,6 @@ def read_progress(kafka: KafkaSettings, group: str) -> Progress:
     )
     try:
         offsets = admin.list_group_offsets([group]).get(group) or {}
-        for partition, entry in offsets.items():
-            if partition.topic == ALERTS:
-                return parse_progress(entry.metadata)
-        return Progress()
+        return next((entry for at, entry in offsets.items() if at.topic == ALERTS), None)
     finally:
         admin.close()

@@ -62,6 +62,8 @@ class RetryStage:
 
     async def deliver(self, alert: Alert) -> Result:
         """Try until ``alert`` is delivered, given up, or the notifier has to be disabled."""
+        if alert.subjects_total > len(alert.subject.ids):
+            metrics.TRUNCATED.labels(self._notifier.name).inc()
         told: str | None = None
         for attempt in range(len(self._schedule_s) + 1):
             outcome = await self._attempt(alert)

@@ -6,6 +6,7 @@ from datetime import time
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from streams.respond.alerts import PASSING
 from streams.respond.severity import RANK
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ def withheld(alert: Alert, sink: SinkSettings) -> Withheld | None:
     """Return why the sink is never told of an alert, None if it is."""
     if alert.state == "heartbeat":
         return None if sink.heartbeat else "heartbeat"
+    if alert.state == "test":
+        return None if sink.name in alert.routes else "route"
     if alert.shadow:
         return "shadow"
     if alert.routes and sink.name not in alert.routes:
@@ -57,7 +60,7 @@ def is_quiet(alert: Alert, hours: QuietHours | None, now: datetime) -> bool:
 
 def may_wait(alert: Alert, hours: QuietHours | None) -> bool:
     """Tell whether an alert is one that quiet hours hold back, whatever the hour is now."""
-    if hours is None or alert.state == "heartbeat":
+    if hours is None or alert.state in PASSING:
         return False
     return RANK[alert.severity] < RANK[hours.urgent]
 

@@ -13,7 +13,7 @@ import msgspec
 
 from streams.notify.fit import cut
 from streams.notify.http_notifier import HttpNotifier
-from streams.respond.explain import in_words
+from streams.respond.facts import facts
 
 if TYPE_CHECKING:
     from config.respond import SlackSettings
@@ -26,33 +26,34 @@ MAX_SECTION_CHARS = 3000
 #: Not documented; messages near 13 k have been refused.
 MAX_BODY_BYTES = 12_000
 
+_FIELDS = frozenset({"Why now", "Risk", "Who"})
+#: Headings of each further section, in order.
+_SECTIONS = (
+    ("Held back",),
+    ("What to do", "Runbook"),
+    ("Why", "Technique", "Timeline", "Evidence"),
+)
+#: Of a field in a section.
+MAX_FIELD_CHARS = 2000
+
 _encoder = msgspec.json.Encoder()
 
 
 def slack_message(alert: Alert, name: str) -> dict[str, Any]:
     """Return the message; the same for the same alert."""
     header = f"{alert.severity.upper()}: {alert.title}"
-    facts = {
-        "Model": alert.model,
-        "Who": _who(alert),
-        "Since": alert.since,
-        "Findings": f"{alert.findings_total:,}",
-        "Why now": alert.reason,
-        "Risk": str(alert.risk_score),
-    }
+    told = list(facts(alert))
+    short = [f"Model: {alert.model}", f"Since: {alert.since}"]
+    short += [f"{fact.heading}: {fact.text}" for fact in told if fact.heading in _FIELDS]
     blocks: list[dict[str, Any]] = [
         {"type": "header", "text": _plain(cut(header, MAX_HEADER_CHARS, name))},
         {"type": "section", "text": _plain(cut(alert.summary, MAX_SECTION_CHARS, name))},
-        {"type": "section", "fields": [_plain(f"{key}: {value}") for key, value in facts.items()]},
+        {"type": "section", "fields": [_plain(cut(text, MAX_FIELD_CHARS, name)) for text in short]},
     ]
-    if alert.held:
-        lines = "\n".join(f"{item.severity}: {item.title} ({item.id})" for item in alert.held)
-        blocks.append({"type": "section", "text": _plain(cut(lines, MAX_SECTION_CHARS, name))})
-    if alert.explanation is not None:
-        why = "\n".join(in_words(alert.explanation))
-        blocks.append({"type": "section", "text": _plain(cut(why, MAX_SECTION_CHARS, name))})
-    advice = f"{alert.recommended_action} {alert.runbook}"
-    blocks.append({"type": "section", "text": _plain(cut(advice, MAX_SECTION_CHARS, name))})
+    for headings in _SECTIONS:
+        lines = "\n".join(str(fact) for fact in told if fact.heading in headings)
+        if lines:
+            blocks.append({"type": "section", "text": _plain(cut(lines, MAX_SECTION_CHARS, name))})
     blocks.append({"type": "context", "elements": [_plain(f"alert {alert.id}")]})
     return {"text": escaped(cut(header, MAX_HEADER_CHARS, name)), "blocks": blocks}
 
@@ -71,13 +72,6 @@ def escaped(text: str) -> str:
 def _plain(text: str) -> dict[str, Any]:
     """Return a text object that is shown as it is: no mrkdwn, no emoji, no links."""
     return {"type": "plain_text", "text": text or "-", "emoji": False}
-
-
-def _who(alert: Alert) -> str:
-    ids = alert.subject.ids
-    first = ids[0] if ids else "-"
-    more = alert.subjects_total - 1
-    return f"{alert.subject.type} {first}" + (f" and {more:,} more" if more > 0 else "")
 
 
 class SlackNotifier(HttpNotifier):

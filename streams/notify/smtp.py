@@ -20,7 +20,7 @@ from config.errors import ConfigError
 from streams.notify.addresses import AddressRefusedError, is_public
 from streams.notify.base import Delivered, Permanent, RetryLater
 from streams.notify.fit import cut
-from streams.respond.explain import in_words
+from streams.respond.facts import facts
 from streams.respond.times import event_time
 
 if TYPE_CHECKING:
@@ -55,21 +55,9 @@ def email_of(alert: Alert, sender: str, recipients: tuple[str, ...], name: str) 
 def _lines(alert: Alert) -> Iterator[str]:
     yield alert.summary
     yield ""
-    yield f"What to do: {alert.recommended_action}"
-    yield f"Runbook:    {alert.runbook}"
-    yield f"Why now:    {alert.reason}, {alert.findings_total:,} findings so far"
-    yield f"Risk:       {alert.risk_score} of 100 ({alert.severity})"
-    yield f"Who:        {alert.subject.type} {', '.join(alert.subject.ids[:8]) or '-'}"
-    for entry in (*alert.atlas, *alert.owasp):
-        yield f"Technique:  {entry.id}:{entry.edition} {entry.name}"
-    for line in in_words(alert.explanation):
-        yield f"Why:        {line}"
+    yield from map(str, facts(alert))
     for key, value in alert.evidence.items():
-        yield f"Evidence:   {key} = {value}"
-    for moment in alert.timeline:
-        yield f"Timeline:   {moment.time} {moment.what}, {moment.clients:,} clients"
-    for held in alert.held:
-        yield f"Held back:  {held.severity} {held.title} (alert {held.id})"
+        yield f"Measured:   {key} = {value}"
     yield ""
     yield f"vedette alerts show {alert.id}"
 

@@ -1,4 +1,4 @@
-"""Alerts as Standard Webhooks 1.0.0: a thin, signed JSON body to an https endpoint."""
+"""Alerts as Standard Webhooks 1.0.0: a signed JSON body to an https endpoint."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import msgspec
 from streams.notify.http_notifier import HttpNotifier
 from streams.notify.signing import Signer
 from streams.respond.alerts import Held
+from streams.respond.explain import in_words
+from streams.respond.incident import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 EVENT_TYPES = {"opened": "vedette.alert.created"}
 #: The specification asks for less than 20 kB.
 MAX_BODY_BYTES = 20_000
-MAX_SUBJECTS = 8
 
 _encoder = msgspec.json.Encoder()
 
@@ -31,10 +32,11 @@ class _Subject(msgspec.Struct, frozen=True):
     type: str
     ids: tuple[str, ...]
     total: int
+    exact: bool
 
 
 class _Data(msgspec.Struct, frozen=True, kw_only=True):
-    """The thin payload: enough to route and to look the alert up, no evidence."""
+    """What to route by, what happened and why; of the traffic itself ids alone."""
 
     id: str
     severity: str
@@ -48,6 +50,13 @@ class _Data(msgspec.Struct, frozen=True, kw_only=True):
     detector: str
     atlas: tuple[str, ...]
     owasp: tuple[str, ...]
+    since: str
+    events: int
+    log_e: float
+    run_length: int
+    explanation: list[str]
+    timeline: tuple[Moment, ...]
+    interactions: tuple[str, ...]
     recommended_action: str
     runbook: str
     incident: str
@@ -76,12 +85,17 @@ def webhook_body(alert: Alert) -> bytes:
         summary=alert.summary,
         model=alert.model,
         tenant=alert.tenant,
-        subject=_Subject(
-            alert.subject.type, alert.subject.ids[:MAX_SUBJECTS], alert.subjects_total
-        ),
+        subject=_Subject(alert.subject.type, alert.subject.ids, alert.subjects_total, alert.exact),
         detector=alert.detector,
-        atlas=tuple(f"{entry.id}:{entry.edition}" for entry in alert.atlas[:MAX_SUBJECTS]),
-        owasp=tuple(f"{entry.id}:{entry.edition}" for entry in alert.owasp[:MAX_SUBJECTS]),
+        atlas=tuple(f"{entry.id}:{entry.edition}" for entry in alert.atlas),
+        owasp=tuple(f"{entry.id}:{entry.edition}" for entry in alert.owasp),
+        since=alert.since,
+        events=alert.events,
+        log_e=alert.log_e,
+        run_length=alert.run_length,
+        explanation=in_words(alert.explanation),
+        timeline=alert.timeline,
+        interactions=alert.interactions,
         recommended_action=alert.recommended_action,
         runbook=alert.runbook,
         incident=alert.incident,

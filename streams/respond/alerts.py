@@ -31,7 +31,9 @@ MAX_NAME_CHARS = 256
 #: Evidence lists of these names hold interaction ids.
 _INTERACTION_KEYS = ("interactions", "interaction_ids", "samples")
 
-State = Literal["opened", "updated", "escalated", "resolved", "heartbeat", "digest"]
+State = Literal["opened", "updated", "escalated", "resolved", "heartbeat", "digest", "test"]
+#: What tells of nothing that was found: neither kept in the audit trail nor an incident.
+PASSING: frozenset[State] = frozenset({"heartbeat", "test"})
 _STATES: dict[Reason, State] = {
     "opened": "opened",
     "campaign_opened": "opened",
@@ -41,6 +43,7 @@ _STATES: dict[Reason, State] = {
     "still_firing": "updated",
     "resolved": "resolved",
     "closed_by_analyst": "resolved",
+    "false_positive": "resolved",
 }
 
 
@@ -185,7 +188,7 @@ def incident_alert(
         rule_version=rule.version,
         shadow=incident.shadow,
         findings_total=incident.findings,
-        exact=not incident.clients_beyond,
+        exact=incident.exact,
         earlier_incidents=incident.earlier,
         explanation=explain(strongest),
         timeline=tuple(incident.timeline),
@@ -223,7 +226,7 @@ def _subject_ids(incident: Incident) -> list[str]:
 
 def _title(incident: Incident, rule: Rule, reason: Reason) -> str:
     title = f"{rule.title} on {shown(incident.key.model)}"
-    return f"Ended: {title}" if reason in ("resolved", "closed_by_analyst") else title
+    return f"Ended: {title}" if _STATES[reason] == "resolved" else title
 
 
 def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
@@ -241,14 +244,16 @@ def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
         text += f" Nothing more was found for {rule.window_s / 60:.0f} minutes."
     elif reason == "closed_by_analyst":
         text += " An analyst has closed it."
+    elif reason == "false_positive":
+        text += " An analyst has found it to be a false positive."
     return text
 
 
 def _who(incident: Incident) -> str:
     kind = _subject_type(incident)
     if kind == "campaign":
-        count = max(incident.client_count, len(_subject_ids(incident)))
-        more = "at least " if incident.clients_beyond else ""
+        count = incident.client_count
+        more = "" if incident.exact else "at least "
         return (
             f"a campaign of {more}{count:,} clients" if count != 1 else "a campaign of one client"
         )

@@ -22,6 +22,7 @@ TELLING: frozenset[Reason] = frozenset(
         "still_firing",
         "resolved",
         "closed_by_analyst",
+        "false_positive",
     }
 )
 

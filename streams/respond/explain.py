@@ -28,12 +28,16 @@ _NOT_FEATURES = frozenset({"escalation", "own_blocks", "window_s", "changes", "c
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A number against what is usual for the subject itself or for all clients."""
+    """A number against what is usual for the subject itself or for all clients.
+
+    ``bound``: ``usual`` is what they stay below, not what they have.
+    """
 
     name: str
     seen: float
     usual: float
     of: Literal["own", "cohort"]
+    bound: bool = False
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +62,8 @@ def in_words(explanation: Explanation | None) -> list[str]:
         return []
     found = [f"channel {explanation.channel}"]
     found += [
-        f"{item.name} is {item.seen:g}, usual is {item.usual:g} ({item.of})"
+        f"{item.name} is {item.seen:g}, usual is {'below ' if item.bound else ''}"
+        f"{item.usual:g} ({item.of})"
         for item in explanation.comparisons
     ]
     for feature in explanation.features:
@@ -93,8 +98,8 @@ def channel_of(finding: Finding) -> str:
 def _comparisons(finding: Finding, numbers: dict[str, float]) -> Iterator[Comparison]:
     if math.isfinite(finding.log_e) and finding.run_length > 1:
         # Benign clients pass it once in `run_length` events.
-        usual = round(math.log(finding.run_length), 3)
-        yield Comparison(name="log_e", seen=finding.log_e, usual=usual, of="cohort")
+        limit, reached = round(math.log(finding.run_length), 3), finding.log_e
+        yield Comparison(name="log_e", seen=reached, usual=limit, of="cohort", bound=True)
     for seen, usual_name in _OWN_PAIRS:
         if seen in numbers and usual_name in numbers:
             yield Comparison(name=seen, seen=numbers[seen], usual=numbers[usual_name], of="own")

@@ -20,12 +20,12 @@ Reason = Literal[
     "still_firing",
     "resolved",
     "closed_by_analyst",
+    "false_positive",
     "no_news",
     "duplicate",
     "silenced",
     "inhibited",
     "acknowledged",
-    "false_positive",
 ]
 MAX_TIMELINE = 24
 _FIRST_MOMENTS = 8
@@ -65,7 +65,8 @@ class Incident(msgspec.Struct, kw_only=True):
     """The state of one incident.
 
     ``clients`` counts findings by client; clients beyond the bound are only counted, with
-    repetitions, in ``clients_beyond``. ``strongest`` is the finding with the most evidence, which
+    repetitions, in ``clients_beyond``. ``stated`` is the largest number of accounts that one
+    finding has stated, named or not. ``strongest`` is the finding with the most evidence, which
     explains the incident. ``touched_us`` is when it was last heard of, by the watermark.
     """
 
@@ -82,6 +83,7 @@ class Incident(msgspec.Struct, kw_only=True):
     findings: int = 0
     clients: dict[str, int] = {}
     clients_beyond: int = 0
+    stated: int = 0
     earlier: int = 0
     sequence: int = 0
     timeline: list[Moment] = []
@@ -91,14 +93,25 @@ class Incident(msgspec.Struct, kw_only=True):
 
     @property
     def client_count(self) -> int:
-        """How many clients take part; exact while ``clients_beyond`` is zero."""
-        return len(self.clients) + self.clients_beyond
+        """How many clients take part, as far as is known."""
+        return max(len(self.clients) + self.clients_beyond, self.stated)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every one of them is known by name, and so counted once."""
+        return not self.clients_beyond and self.stated <= len(self.clients)
 
     def note(self, moment: Moment) -> None:
         """Add to the timeline; the first moments and the last ones are kept."""
         self.timeline.append(moment)
         if len(self.timeline) > MAX_TIMELINE:
             del self.timeline[_FIRST_MOMENTS]
+
+
+def stated_accounts(finding: Finding) -> int:
+    """Return of how many accounts a finding about a campaign speaks, 0 if it does not say."""
+    accounts = finding.evidence.get("accounts") if finding.subject.type == "campaign" else None
+    return accounts if isinstance(accounts, int) and accounts > 0 else 0
 
 
 def slim(finding: Finding) -> Finding:

@@ -31,6 +31,7 @@ from streams.respond.incident import (
     Told,
     incident_id,
     slim,
+    stated_accounts,
 )
 from streams.respond.risk import raised
 from streams.respond.seen import Seen
@@ -41,7 +42,7 @@ from streams.rules.fallback import FALLBACK
 from streams.rules.match import bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from prometheus_client import Counter
 
@@ -275,6 +276,7 @@ class Incidents:
             _sample(incident, interactions_of(finding))
         if finding.subject.type not in ("client", "campaign"):
             return
+        incident.stated = max(incident.stated, stated_accounts(finding))
         for client in finding.subject.ids:
             if client in incident.clients:
                 incident.clients[client] += 1
@@ -294,12 +296,21 @@ class Incidents:
 
     def _inhibited(self, incident: Incident, rules: RuleSet) -> bool:
         for rule in rules.inhibitors.get(incident.key.rule, ()):
-            campaign = self.open.get(Key(rule, incident.key.model, "campaign", ""))
-            if campaign is not None and incident.clients.keys() <= campaign.clients.keys():
-                return True
             if Key(rule, *incident.key[1:]) in self.open and incident.key.scope != "campaign":
                 return True
+            if incident.clients and any(
+                incident.clients.keys() <= self.open[key].clients.keys()
+                for key in self._campaigns(rule, incident.key.model)
+            ):
+                return True
         return False
+
+    def _campaigns(self, rule: str, model: str) -> Iterator[Key]:
+        """Yield the open campaigns of a rule, found by a detector or here."""
+        key = Key(rule, model, "campaign", "")
+        if key in self.open:
+            yield key
+        yield from self._groups.get(Cause(rule, model), ())
 
     def _tell(
         self,
@@ -337,8 +348,8 @@ class Incidents:
         if len(self.ended) > REMEMBERED_INCIDENTS:
             self.ended.popitem(last=False)
         self._show()
-        if incident.told is None or reason == "false_positive":
-            _DECIDED["no_news" if incident.told is None else reason].inc()
+        if incident.told is None:
+            _DECIDED["no_news"].inc()
             return []
         _DECIDED[reason].inc()
         asset = self._settings.assets.get(key.model, "normal")

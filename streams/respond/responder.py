@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from config.respond import RespondSettings
+    from streams.respond.incident import Reason
     from streams.respond.policy import VerdictPolicy
     from streams.rules.load import RuleSet
 
@@ -137,7 +138,10 @@ class Responder:
         outs: list[Out] = []
         if feedback.verb == "false_positive" and feedback.client and self._policy_made(feedback):
             outs += self._forget(feedback)
-        ended = self.incidents.close(feedback.target, self._rules(), "closed_by_analyst")
+        reason: Reason = (
+            "false_positive" if feedback.verb == "false_positive" else "closed_by_analyst"
+        )
+        ended = self.incidents.close(feedback.target, self._rules(), reason)
         return outs + [alert_out(alert) for alert in ended]
 
     def _policy_made(self, feedback: Feedback) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -20,11 +21,20 @@ import structlog
 from config.errors import PoisonRecord
 from detectors.registry import registered
 from models.device import limit_threads
+from models.errors import UntrustedError
 from models.profiles import load_profiles
 from streams.detect.backlog import Backlog
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
 from streams.frames import FRAME_CONTENT_TYPE, decode_frame, encode_frame
+from streams.metrics.catalogue import (
+    DETECTOR_EVICTIONS,
+    DETECTOR_KEYS,
+    DETECTOR_SECONDS,
+    SEVERITY_LABELS,
+    SIGNATURE_CHECKS,
+    UNSCANNED,
+)
 from streams.metrics.catalogue import FINDINGS as FINDINGS_FOUND
 from streams.producer import Producer
 from streams.roles.background import Background
@@ -67,6 +77,8 @@ class _Owned:
     held: list[Chunk] = field(default_factory=list)
     in_flight: list[asyncio.Future[object]] = field(default_factory=list)
     snapshot_due_s: float = 0.0
+    evicted: int = 0
+    unscanned: int = 0
 
 
 class DetectRole:
@@ -90,14 +102,14 @@ class DetectRole:
     async def start(self) -> None:
         """Load the profiles, connect, detect, and keep snapshotting while traffic is quiet."""
         limit_threads(1)
-        self._profiles = await self._run(
-            load_profiles,
-            self._settings.profiles,
-            self._settings.detect.profile_key,
-            self._settings.detect.device,
-        )
+        self._profiles = await self._load_profiles()
         # River takes seconds to import: now, not when the first frame waits for it.
         detectors = await self._run(registered)
+        for entry in detectors:
+            DETECTOR_SECONDS.labels(entry.name)
+            DETECTOR_KEYS.labels(entry.name).set(0)
+            for severity in SEVERITY_LABELS:
+                FINDINGS_FOUND.labels(entry.name, severity)
         log.info("profiles loaded", models=sorted(self._profiles), detectors=len(detectors))
         await self._producer.start()
         self._background.spawn(self._work_off(), name="detect")
@@ -130,6 +142,7 @@ class DetectRole:
                 await self._detect(partition)
                 await self._snapshot(partition)
                 del self._owned[partition]
+        self._show_keys()
 
     async def stop(self) -> None:
         """Close the producer and the detection thread."""
@@ -137,6 +150,18 @@ class DetectRole:
         await self._producer.stop()
         self._thread.shutdown()
         self._background.check()
+
+    async def _load_profiles(self) -> Mapping[str, LoadedProfile]:
+        detect = self._settings.detect
+        try:
+            profiles = await self._run(
+                load_profiles, self._settings.profiles, detect.profile_key, detect.device
+            )
+        except UntrustedError:
+            SIGNATURE_CHECKS.labels("refused").inc()
+            raise
+        SIGNATURE_CHECKS.labels("ok").inc(len(profiles))
+        return profiles
 
     async def _frames(self, owned: _Owned, chunk: Chunk) -> list[pa.RecordBatch]:
         """Read the frames of a chunk; bad ones go to the dead letters."""
@@ -173,6 +198,7 @@ class DetectRole:
         try:
             for batch in gather([frame for item in waiting for frame in item.frames]):
                 detected = await self._run(owned.engine.process, batch)
+                self._measure(owned)
                 await self._publish(owned, partition.partition, detected)
         except BaseException:
             del self._owned[partition]  # state that took half a chunk is never saved
@@ -182,6 +208,22 @@ class DetectRole:
             owned.next_offset = max(owned.next_offset, item.chunk.next_offset)
         while len(owned.in_flight) > MAX_IN_FLIGHT:
             await owned.in_flight.pop(0)
+
+    def _measure(self, owned: _Owned) -> None:
+        """Tell what a batch cost; once a batch, however many events it holds."""
+        for name, busy_s in owned.engine.take_busy_s().items():
+            DETECTOR_SECONDS.labels(name).observe(busy_s)
+        DETECTOR_EVICTIONS.inc(owned.engine.evicted - owned.evicted)
+        UNSCANNED.inc(owned.engine.unscanned - owned.unscanned)
+        owned.evicted, owned.unscanned = owned.engine.evicted, owned.engine.unscanned
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        held = Counter({entry.name: 0 for entry in registered()})
+        for owned in self._owned.values():
+            held.update(owned.engine.state_keys)
+        for name, keys in held.items():
+            DETECTOR_KEYS.labels(name).set(keys)
 
     async def _publish(self, owned: _Owned, partition: int, detected: Detected) -> None:
         for finding in detected.findings:

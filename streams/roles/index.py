@@ -18,7 +18,7 @@ from streams.frames import AUDIT_SCHEMA, decode_frame
 from streams.ledger.note import ensure_signer
 from streams.ledger.publish import Publisher
 from streams.producer import Producer
-from streams.respond.alerts import Alert
+from streams.respond.alerts import PASSING, Alert
 from streams.roles.background import Background
 from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
@@ -149,14 +149,16 @@ def _rows(record: Record, namespace: str) -> list[Row]:
         return [dead_letter_row(record, namespace)]
     if record.topic == AUDIT:
         return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
-    return [_alert_row(record.value, namespace)]
+    return _alert_rows(record.value, namespace)
 
 
-def _alert_row(value: bytes | None, namespace: str) -> Row:
+def _alert_rows(value: bytes | None, namespace: str) -> list[Row]:
     if value is None:
         raise PoisonRecord("null_value", "an alert needs a value")
     try:
-        return alert_row(_alerts.decode(value), namespace)
+        alert = _alerts.decode(value)
+        # A sign of life each minute says nothing of what was watched.
+        return [] if alert.state in PASSING else [alert_row(alert, namespace)]
     except (msgspec.DecodeError, ValueError):
         raise PoisonRecord("bad_alert", "the value does not follow alert.v1") from None
 

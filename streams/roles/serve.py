@@ -18,9 +18,11 @@ import structlog
 from config.errors import ConfigError, PoisonRecord, Transient
 from models.batching import BatchLimits, MicroBatcher
 from models.device import limit_threads
+from models.errors import UntrustedError
 from models.registry import Registry
 from streams.decode.reasons import poison
 from streams.dlq import DeadLetters
+from streams.metrics.catalogue import SIGNATURE_CHECKS
 from streams.producer import Producer
 from streams.roles.background import Background
 from streams.serve.answers import complete_body, event_headers, failure_body, refusal_body
@@ -133,7 +135,13 @@ class ServeRole:
                     f"{', '.join(names) or 'none'}"
                 )
             name = names[0]
-        return registry.load(name)
+        try:
+            loaded = registry.load(name)
+        except UntrustedError:
+            SIGNATURE_CHECKS.labels("refused").inc()
+            raise
+        SIGNATURE_CHECKS.labels("ok").inc()
+        return loaded
 
     async def _answer_chunk(self, chunk: Chunk) -> None:
         try:

@@ -21,7 +21,7 @@ from streams.rules.model import Example, Rule
 from streams.rules.yaml_source import Source, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from detectors.finding import Finding
 
@@ -36,6 +36,28 @@ class Taken(NamedTuple):
 
     rule: Rule | None
     shadows: tuple[Rule, ...]
+
+
+class _Placed(NamedTuple):
+    """A rule, and where it is written."""
+
+    rule: Rule
+    source: Source
+    path: str
+
+    def error(self, field: str, what: str) -> RuleError:
+        """Return what is wrong with a field, with its line."""
+        return RuleError(self.source.file, self.source.line_of(f"{self.path}.{field}"), what)
+
+
+class Tried(NamedTuple):
+    """How one example of a rule went; ``complaint`` is empty if it passed."""
+
+    file: str
+    line: int | None
+    rule: str
+    example: str
+    complaint: str
 
 
 @dataclass(frozen=True)
@@ -59,10 +81,10 @@ class RuleSet:
 
     @cached_property
     def inhibitors(self) -> Mapping[str, tuple[str, ...]]:
-        """For each rule, those that inhibit it."""
+        """For each rule, those that inhibit it; one in shadow inhibits nothing."""
+        active = [rule for rule in self.rules if rule.mode == "active"]
         return {
-            name: tuple(rule.id for rule in self.rules if name in rule.inhibits)
-            for name in self.by_id
+            name: tuple(rule.id for rule in active if name in rule.inhibits) for name in self.by_id
         }
 
     def take(self, finding: Finding) -> Taken:
@@ -113,20 +135,23 @@ def load_rules(
     RuleError
         If anything at all is wrong; nothing is loaded by halves.
     """
-    chosen: dict[str, Rule] = {}
+    chosen: dict[str, _Placed] = {}
     digest = hashlib.sha256()
     for directory in directories:
-        own: dict[str, Rule] = {}
+        own: dict[str, _Placed] = {}
         for file, data in _files(directory):
             digest.update(data)
-            for rule in parse(file, data):
-                if rule.id in own:
-                    raise RuleError(file, None, f"there is another rule {rule.id!r}")
-                own[rule.id] = rule
+            for placed in _parsed(file, data):
+                name = placed.rule.id
+                if name in own:
+                    raise placed.error("id", f"there is another rule {name!r}")
+                own[name] = placed
         chosen.update(own)
-    _check_references(chosen)
-    _check_routes(chosen, sinks)
-    return RuleSet(tuple(chosen.values()), digest.hexdigest()[:12])
+    for placed in chosen.values():
+        _check_references(placed, chosen)
+        _check_routes(placed, sinks)
+    rules = tuple(placed.rule for placed in chosen.values())
+    return RuleSet(rules, digest.hexdigest()[:12])
 
 
 def parse(file: str, data: bytes) -> tuple[Rule, ...]:
@@ -137,21 +162,48 @@ def parse(file: str, data: bytes) -> tuple[Rule, ...]:
     RuleError
         With the line of what is wrong.
     """
+    return tuple(placed.rule for placed in _parsed(file, data))
+
+
+def _parsed(file: str, data: bytes) -> list[_Placed]:
     source = read_yaml(file, data)
+    placed = _placed(source)
+    for one in placed:
+        _check(one)
+    for tried in _try(placed):
+        if tried.complaint:
+            what = f"a test of rule {tried.rule} fails: {tried.complaint}"
+            raise RuleError(tried.file, tried.line, what)
+    return placed
+
+
+def try_examples(directories: Sequence[Path]) -> Iterator[Tried]:
+    """Run the examples of all rules, of those that are right but for their examples too.
+
+    Raises
+    ------
+    RuleError
+        If a file cannot be read as rules.
+    """
+    for directory in directories:
+        for file, data in _files(directory):
+            yield from _try(_placed(read_yaml(file, data)))
+
+
+def _placed(source: Source) -> list[_Placed]:
     try:
         rules = msgspec.convert(source.value, tuple[Rule, ...])
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `")
-        raise RuleError(file, source.line_of(path.rstrip("`") or "$"), what) from None
-    for number, rule in enumerate(rules):
-        _check(source, f"$[{number}]", rule)
-    return rules
+        raise RuleError(source.file, source.line_of(path.rstrip("`") or "$"), what) from None
+    return [_Placed(rule, source, f"$[{number}]") for number, rule in enumerate(rules)]
 
 
-def failures(rule: Rule) -> list[tuple[int, str]]:
-    """Run a rule's tests; return the number and the complaint of each that fails."""
-    found = [(number, _complaint(rule, test)) for number, test in enumerate(rule.tests)]
-    return [(number, complaint) for number, complaint in found if complaint]
+def _try(placed: Iterable[_Placed]) -> Iterator[Tried]:
+    for rule, source, path in placed:
+        for number, example in enumerate(rule.tests):
+            line = source.line_of(f"{path}.tests[{number}]")
+            yield Tried(source.file, line, rule.id, example.name, _complaint(rule, example))
 
 
 def _complaint(rule: Rule, test: Example) -> str:
@@ -164,36 +216,30 @@ def _complaint(rule: Rule, test: Example) -> str:
     return ""
 
 
-def _check(source: Source, path: str, rule: Rule) -> None:
+def _check(placed: _Placed) -> None:
+    rule = placed.rule
     for name, ids in (("atlas", rule.atlas), ("owasp", rule.owasp)):
         try:
             entries("atlas" if name == "atlas" else "owasp", ids)
         except ConfigError as error:
-            raise RuleError(source.file, source.line_of(f"{path}.{name}"), str(error)) from None
+            raise placed.error(name, str(error)) from None
     if RANK[rule.severity.floor] > RANK[rule.severity.ceiling]:
-        line = source.line_of(f"{path}.severity")
-        raise RuleError(source.file, line, "the floor of the severity lies above its ceiling")
+        raise placed.error("severity", "the floor of the severity lies above its ceiling")
     if {test.matches for test in rule.tests} != {True, False}:
-        line = source.line_of(f"{path}.tests")
-        raise RuleError(source.file, line, "tests need an example that matches and one that not")
-    for number, complaint in failures(rule):
-        line = source.line_of(f"{path}.tests[{number}]")
-        raise RuleError(source.file, line, f"a test of rule {rule.id} fails: {complaint}")
+        raise placed.error("tests", "tests need an example that matches and one that not")
 
 
-def _check_references(rules: Mapping[str, Rule]) -> None:
-    for rule in rules.values():
-        for name in rule.inhibits:
-            if name not in rules or name == rule.id:
-                raise RuleError(f"rule {rule.id}", None, f"it inhibits {name!r}, no other rule")
+def _check_references(placed: _Placed, rules: Collection[str]) -> None:
+    for name in placed.rule.inhibits:
+        if name not in rules or name == placed.rule.id:
+            raise placed.error("inhibits", f"it inhibits {name!r}, no other rule")
 
 
-def _check_routes(rules: Mapping[str, Rule], sinks: Collection[str] | None) -> None:
+def _check_routes(placed: _Placed, sinks: Collection[str] | None) -> None:
     """Refuse routes to sinks that are not there: nobody would be told."""
-    for rule in rules.values():
-        for name in rule.routes if sinks is not None else ():
-            if name not in (sinks or ()):
-                raise RuleError(f"rule {rule.id}", None, f"it is routed to {name!r}, no sink")
+    for name in placed.rule.routes if sinks is not None else ():
+        if name not in (sinks or ()):
+            raise placed.error("routes", f"it is routed to {name!r}, no sink")
 
 
 def _files(directory: Path) -> Iterable[tuple[str, bytes]]:

@@ -49,6 +49,12 @@ class BrokerView:
                 dict.fromkeys(partitions, OffsetSpec.LATEST)
             ).items()
         }
+        begins = {
+            partition: found.offset
+            for partition, found in admin.list_partition_offsets(
+                dict.fromkeys(partitions, OffsetSpec.EARLIEST)
+            ).items()
+        }
         by_role = {
             role: {
                 partition: offset
@@ -57,7 +63,7 @@ class BrokerView:
             }
             for role, group in self._groups.items()
         }
-        return _summed(ends, by_role)
+        return summed(begins, ends, by_role)
 
     def _committed(self, group: str) -> dict[Any, int]:
         """Return the offsets of one group; none if it is of a role that never ran."""
@@ -86,17 +92,21 @@ class BrokerView:
         )
 
 
-def _summed(ends: dict[Any, int], by_role: dict[str, dict[Any, int]]) -> Look:
+def summed(
+    begins: dict[Any, int], ends: dict[Any, int], by_role: dict[str, dict[Any, int]]
+) -> Look:
     """Sum offsets by role and by topic."""
     lag: dict[str, int] = {}
     topic_lag: dict[str, int] = {}
     totals: dict[str, int] = {}
+    lost: dict[str, int] = {}
     for role, offsets in by_role.items():
         for partition, offset in offsets.items():
             behind = max(0, ends[partition] - offset)
             lag[role] = lag.get(role, 0) + behind
+            lost[role] = lost.get(role, 0) + max(0, begins[partition] - offset)
             topic_lag[partition.topic] = topic_lag.get(partition.topic, 0) + behind
     for partition, end in ends.items():
         totals[partition.topic] = totals.get(partition.topic, 0) + end
     committed = {role: sum(offsets.values()) for role, offsets in by_role.items() if offsets}
-    return Look(time.time(), lag, committed, totals, topic_lag)
+    return Look(time.time(), lag, committed, totals, topic_lag, lost)

@@ -49,6 +49,20 @@ _ALL = (
         ),
     ),
     Condition(
+        name="lost",
+        title="Records were lost unread",
+        severity="critical",
+        meaning=(
+            "A role was behind for longer than its topic keeps records, so Kafka deleted some "
+            "before they were read. What they held was not watched or not kept."
+        ),
+        respond=(
+            "Start the role, or more workers of it, before more is deleted.",
+            "Raise the retention of the topic if this load is real.",
+            "Send again what producers still have.",
+        ),
+    ),
+    Condition(
         name="deadletters",
         title="Many dead letters",
         severity="medium",
@@ -67,11 +81,11 @@ _ALL = (
         severity="high",
         meaning=(
             "There was traffic and now there is none, or producers write and nothing comes out "
-            "of ingest. Silence of the detectors means nothing while this lasts."
+            "of ingest, or of detect. Silence of the detectors means nothing while this lasts."
         ),
         respond=(
             "Ask whether the served model is in use at all.",
-            "Look at the producers, then at the log of ingest and its dead letters.",
+            "Look at the producers, the dead letters, and the logs of ingest and detect.",
         ),
     ),
     Condition(
@@ -79,22 +93,37 @@ _ALL = (
         title="Clocks disagree",
         severity="medium",
         meaning=(
-            "Events are dated in the future of this host. Windows, verdicts and incidents go by "
-            "event time, so they end too early or too late."
+            "Events are dated in the future, or the host of a role has another time than that of "
+            "respond. Windows, verdicts and incidents go by event time, so they end too early or "
+            "too late."
         ),
-        respond=("Compare the clocks of producers, broker and this host (chrony, NTP).",),
+        respond=(
+            (
+                "Compare the clocks of producers, broker, the host that is named and this one "
+                "(chrony, NTP)."
+            ),
+        ),
     ),
     Condition(
         name="shed",
-        title="Incidents closed for want of room",
+        title="Load was shed",
         severity="medium",
         meaning=(
-            "There are more open incidents than memory is meant for; the oldest were closed "
-            "early. No finding was lost, but counts of what was closed begin again."
+            "A process had no room for what came. Incidents closed early: no finding was lost, "
+            "counts begin again. Interactions of models without room: they are audited and not "
+            "watched. Halves that no longer waited: calls are watched by halves. Requests sent "
+            "away: the sender must come again."
         ),
         respond=(
-            "Find what opens so many: `vedette alerts list`.",
-            "Raise VEDETTE_RESPOND__MAX_INCIDENTS if this load is real.",
+            (
+                "Find what makes so many: `vedette alerts incidents`, or the busiest clients in "
+                "the audit trail."
+            ),
+            (
+                "If the load is real: raise VEDETTE_RESPOND__MAX_INCIDENTS, "
+                "VEDETTE_INGEST__MAX_PENDING_HALVES or VEDETTE_INTAKE__MAX_WAITING_BYTES, or start "
+                "more workers."
+            ),
         ),
     ),
     Condition(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LOOKS = 2
 REMIND_S = 4 * 3600.0
 #: Certain at the first look: these are events, not measurements.
-_AT_ONCE = frozenset({"sink", "shed"})
+_AT_ONCE = frozenset({"sink", "shed", "lost"})
 
 
 @dataclass

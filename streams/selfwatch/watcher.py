@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import structlog
-from prometheus_client import REGISTRY
 
 from streams.metrics.catalogue import CONSUMER_LAG, HEARTBEAT, WATCH_FIRING
 from streams.roles import ROLES
@@ -16,6 +15,7 @@ from streams.selfwatch.broker_view import BrokerView
 from streams.selfwatch.conditions import CONDITIONS
 from streams.selfwatch.firing import Firing
 from streams.selfwatch.judge import Judge, Trouble
+from streams.selfwatch.vitals_view import VitalsView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -50,6 +50,7 @@ class Watcher:
         self._publish = publish
         self._watermark_s = watermark_s
         self._view = BrokerView(settings.kafka, tuple(ROLES))
+        self._vitals = VitalsView(settings.kafka)
         self._judge = Judge(settings.watch, settings.ingest.topics)
         self._firing = Firing()
         self._disabled: dict[str, str] = {}
@@ -61,9 +62,11 @@ class Watcher:
     def start(self, background: Background) -> None:
         """Begin, unless it has begun."""
         if not self._tasks:
-            self._tasks = [background.spawn(self._watch(), name="watch")]
-            if any(sink.heartbeat for sink in self._settings.respond.sinks):
-                self._tasks.append(background.spawn(self._beat(), name="heartbeat"))
+            self._tasks = [
+                background.spawn(self._watch(), name="watch"),
+                background.spawn(self._vitals.run(), name="vitals"),
+                background.spawn(self._beat(), name="heartbeat"),
+            ]
 
     async def stop(self) -> None:
         """Stop and disconnect; harmless when not started."""
@@ -92,8 +95,9 @@ class Watcher:
         self._failing = False
         for topic, lag in look.topic_lag.items():
             CONSUMER_LAG.labels(topic).set(lag)
-        evicted = REGISTRY.get_sample_value("vedette_incidents_evicted_total") or 0.0
-        troubles = self._judge.judge(look, watermark_s=self._watermark_s(), evicted=evicted)
+        troubles = self._judge.judge(
+            look, watermark_s=self._watermark_s(), heard=self._vitals.heard()
+        )
         troubles += [Trouble("sink", name, why) for name, why in self._disabled.items()]
         for trouble, state, since_s in self._firing.update(troubles, look.at_s):
             await self._publish(watch_alert(trouble, state, look.at_s, since_s))

@@ -1,18 +1,24 @@
-"""Blocks and unblocks the customers of a LiteLLM proxy.
+"""Blocks and unblocks the customers and the virtual keys of a LiteLLM proxy.
 
-LiteLLM knows customers by name, Vedette by pseudonym: the proxy's list of customers is asked for,
-and each name's pseudonym looked up. Only who was blocked from here is unblocked from here: a
-block that somebody set by hand stays.
+LiteLLM knows who calls by name, Vedette by pseudonym: the proxy's lists are asked for, and each
+name's pseudonym is looked up. The name of a key is that of its user, else its hash, as `decode`
+reads it. Only who was blocked from here is unblocked from here: a block that somebody set by hand
+stays.
+
+A blocked key is refused by every proxy. A blocked customer is refused only where the proxy has the
+callback ``blocked_user_check``; ``/customer/unblock`` empties that callback's own list and not the
+table, so customers are unblocked by ``/customer/update``.
 
 References
 ----------
-docs.litellm.ai: ``GET /customer/list``, ``POST /customer/block`` and ``/customer/unblock``
-with ``{"user_ids": [...]}``.
+litellm 1.108.7, ``proxy/management_endpoints``: ``customer_endpoints.py``,
+``key_management_endpoints.py``; BerriAI/litellm issues 35564 and 41575.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import aiohttp
 import msgspec
@@ -22,7 +28,7 @@ from streams.notify.addresses import PublicResolver
 from streams.notify.http import checked_url, failure_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from config.respond import LiteLLMSettings
@@ -31,12 +37,41 @@ log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 15.0
 MAX_ANSWER_BYTES = 64 << 20
+_PART_BYTES = 64 << 10
 MAX_BATCH = 500
+#: What one page of ``/key/list`` holds at most.
+KEYS_A_PAGE = 100
+MAX_PAGES = 1000
 
 
 class _Customer(msgspec.Struct):
     user_id: str
     blocked: bool = False
+
+
+class _Key(msgspec.Struct):
+    token: str
+    user_id: str | None = None
+    blocked: bool | None = None
+
+
+class _KeyPage(msgspec.Struct):
+    keys: list[_Key]
+    total_pages: int | None = None
+
+
+class _Caller(NamedTuple):
+    """Somebody whom the proxy can block; ``client`` is the name that ingest sees."""
+
+    kind: Literal["customer", "key"]
+    identity: str
+    client: str
+    blocked: bool
+
+    @property
+    def name(self) -> str:
+        """Name in the adapter's memory."""
+        return f"{self.kind} {self.identity}"
 
 
 class LiteLLMAdapter:
@@ -61,6 +96,8 @@ class LiteLLMAdapter:
         self._pseudonym = pseudonym
         self._memory = memory
         self._ours: set[str] = set(_read(memory))
+        # A client who shares the adapter's own key cannot be blocked by it.
+        self._own_key = hashlib.sha256(settings.key.get_secret_value().encode()).hexdigest()
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -82,15 +119,18 @@ class LiteLLMAdapter:
         return True
 
     async def _sync(self, blocked: frozenset[str]) -> None:
-        customers = await self._customers()
-        names = {customer.user_id for customer in customers}
-        wanted = {name for name in names if self._pseudonym("client", name) in blocked}
-        held = {customer.user_id for customer in customers if customer.blocked}
+        callers = [*await self._customers(), *await self._keys()]
+        wanted = {
+            caller.name
+            for caller in callers
+            if self._pseudonym("client", caller.client) in blocked
+            and caller.identity != self._own_key
+        }
+        held = {caller.name for caller in callers if caller.blocked}
         # Ours before the call: who is blocked by a call that we did not survive must be lifted.
         await self._remember(self._ours | (wanted - held))
-        await self._post("block", wanted - held)
-        over = (self._ours & held) - wanted
-        await self._post("unblock", over)
+        await self._change("block", wanted - held)
+        await self._change("unblock", (self._ours & held) - wanted)
         await self._remember(self._ours & wanted)
 
     async def _remember(self, ours: set[str]) -> None:
@@ -98,26 +138,43 @@ class LiteLLMAdapter:
             self._ours = ours
             _write(self._memory, ours)
 
-    async def _customers(self) -> list[_Customer]:
+    async def _customers(self) -> list[_Caller]:
+        found = msgspec.json.decode(await self._get("customer/list"), type=list[_Customer])
+        return [_Caller("customer", item.user_id, item.user_id, item.blocked) for item in found]
+
+    async def _keys(self) -> list[_Caller]:
+        callers: list[_Caller] = []
+        for number in range(1, MAX_PAGES + 1):
+            query = {"page": number, "size": KEYS_A_PAGE, "return_full_object": "true"}
+            page = msgspec.json.decode(await self._get("key/list", query), type=_KeyPage)
+            callers += [
+                _Caller("key", key.token, key.user_id or key.token, key.blocked is True)
+                for key in page.keys
+            ]
+            if number >= (page.total_pages or 0):
+                break
+        return callers
+
+    async def _get(self, path: str, query: dict[str, Any] | None = None) -> bytes:
         async with self._opened().get(
-            self._url / "customer/list", headers=self._headers(), allow_redirects=False
+            self._url / path, params=query, headers=self._headers(), allow_redirects=False
         ) as response:
             response.raise_for_status()
-            data = await response.content.read(MAX_ANSWER_BYTES)
-        return msgspec.json.decode(data, type=list[_Customer])
+            data = bytearray()
+            async for part in response.content.iter_chunked(_PART_BYTES):
+                data += part
+                if len(data) > MAX_ANSWER_BYTES:
+                    raise aiohttp.ClientPayloadError("the answer is too long")
+            return bytes(data)
 
-    async def _post(self, verb: str, names: set[str]) -> None:
-        ordered = sorted(names)
-        for start in range(0, len(ordered), MAX_BATCH):
+    async def _change(self, verb: Literal["block", "unblock"], names: set[str]) -> None:
+        for path, body in _calls(verb, names):
             async with self._opened().post(
-                self._url / f"customer/{verb}",
-                headers=self._headers(),
-                json={"user_ids": ordered[start : start + MAX_BATCH]},
-                allow_redirects=False,
+                self._url / path, headers=self._headers(), json=body, allow_redirects=False
             ) as response:
                 response.raise_for_status()
         if names:
-            log.info("litellm customers changed", verb=verb, customers=len(names))
+            log.info("litellm changed", verb=verb, callers=len(names))
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -132,6 +189,23 @@ class LiteLLMAdapter:
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key.get_secret_value()}"}
+
+
+def _calls(
+    verb: Literal["block", "unblock"], names: set[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield path and body of each call that blocks or unblocks these names."""
+    customers: list[str] = []
+    for name in sorted(names):
+        kind, _, identity = name.partition(" ")
+        if kind == "key":
+            yield f"key/{verb}", {"key": identity}
+        elif verb == "unblock":
+            yield "customer/update", {"user_id": identity, "blocked": False}
+        else:
+            customers.append(identity)
+    for start in range(0, len(customers), MAX_BATCH):
+        yield "customer/block", {"user_ids": customers[start : start + MAX_BATCH]}
 
 
 def _read(path: Path) -> list[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
 
 from streams.identity import load_pseudonyms
+from streams.metrics.catalogue import BUILD
 from streams.respond.times import iso
+from streams.selfwatch.vitals import report
 from streams.verdicts.envoy import EnvoyFile
 from streams.verdicts.follow import Follower
 from streams.verdicts.judgement import Judgement
@@ -20,7 +23,11 @@ from streams.verdicts.service import VerdictService
 from streams.verdicts.table import VerdictTable
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Iterator
+
     from config.settings import Settings
+
+    Apply = Callable[[Collection[str]], Awaitable[bool]]
 
 log = structlog.get_logger(__name__)
 
@@ -62,31 +69,50 @@ class VerdictServer:
         await site.start()
         server: Any = site._server  # noqa: SLF001 - the only way to the port that was free
         self.port = server.sockets[0].getsockname()[1]
+        BUILD.labels(version("vedette"), "verdicts").set(1)
         log.info("verdicts are served", host=self._settings.verdicts.host, port=self.port)
         if started is not None:
             started.set()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.follower.run())
-                tasks.create_task(self._adapt())
+                for apply in self._adapters():
+                    tasks.create_task(self._keep(apply))
+                tasks.create_task(report("verdicts", self._settings.kafka))
         finally:
             await runner.cleanup()
             if self._litellm is not None:
                 await self._litellm.close()
 
-    async def _adapt(self) -> None:
+    def _adapters(self) -> Iterator[Apply]:
+        """Yield what makes each gateway block exactly some clients; false if it has to retry."""
+        if self._litellm is not None:
+            yield self._litellm.sync
+        if self._envoy is not None:
+            envoy = self._envoy
+
+            async def write(blocked: Collection[str]) -> bool:
+                await asyncio.to_thread(envoy.write, blocked)
+                return True
+
+            yield write
+
+    async def _keep(self, apply: Apply) -> None:
+        """Keep one gateway current; another that fails does not hold it up."""
         await self.follower.warm.wait()
         told: frozenset[str] | None = None
+        seen, until = -1, ""
         while True:
-            blocked = frozenset(self.table.holding("block", iso(datetime.now(UTC))))
+            now = iso(datetime.now(UTC))
             pause_s = SYNC_EVERY_S
-            if blocked != told:
-                if self._envoy is not None:
-                    await asyncio.to_thread(self._envoy.write, blocked)
-                if self._litellm is None or await self._litellm.sync(blocked):
-                    told = blocked
+            # A table of a million takes a second to walk: only when something is due.
+            if self.table.block_changes != seen or now >= until:
+                seen = self.table.block_changes
+                clients, until = await asyncio.to_thread(self.table.blocked, now)
+                if clients == told or await apply(clients):
+                    told = clients
                 else:
-                    pause_s = RETRY_EVERY_S
+                    seen, pause_s = -1, RETRY_EVERY_S
             await asyncio.sleep(pause_s)
 
 

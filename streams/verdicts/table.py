@@ -16,15 +16,15 @@ True
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+import time
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from streams.respond.actions import Action
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+_SLICE = 256
+_NEVER = "9999"
 Source = Literal["verdict", "none", "not_yet", "expired", "stale"]
 
 
@@ -39,6 +39,13 @@ class Answer(NamedTuple):
     until: str
     reason: str
     source: Source
+
+
+class Blocked(NamedTuple):
+    """Who is blocked, and until when that stays so if no record comes."""
+
+    clients: frozenset[str]
+    until: str
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False):
@@ -71,12 +78,19 @@ class VerdictTable:
     ----------
     max_entries
         Most clients held; beyond them the oldest entry goes, and `dropped` counts it.
+
+    Attributes
+    ----------
+    block_changes
+        Counts the records that may have changed who is blocked.
     """
 
     def __init__(self, max_entries: int = 4_000_000) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._blocked: set[str] = set()
         self._max_entries = max_entries
         self.dropped = 0
+        self.block_changes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -85,14 +99,19 @@ class VerdictTable:
         """Take over one record, a tombstone if it has no value; false if it is neither."""
         client = key.decode(errors="replace")
         if value is None:
-            self._entries.pop(client, None)
+            self._forget(client)
             return True
         try:
-            self._entries[client] = _decoder.decode(value)
+            entry = self._entries[client] = _decoder.decode(value)
         except msgspec.DecodeError:
             return False
+        if entry.action == "block" and not entry.shadow:
+            self._blocked.add(client)
+            self.block_changes += 1
+        else:
+            self._unblock(client)
         if len(self._entries) > self._max_entries:
-            del self._entries[next(iter(self._entries))]
+            self._forget(next(iter(self._entries)))
             self.dropped += 1
         return True
 
@@ -113,8 +132,27 @@ class VerdictTable:
         entry = self._entries.get(client)
         return None if entry is None else entry.tenant
 
-    def holding(self, action: Action, now: str) -> Iterator[str]:
-        """Yield the clients for which an action holds and is no shadow."""
-        for client, entry in self._entries.items():
-            if entry.action == action and not entry.shadow and entry.begins <= now < entry.until:
-                yield client
+    def blocked(self, now: str) -> Blocked:
+        """Return the clients that are to be blocked at a time; any thread may ask."""
+        clients: set[str] = set()
+        until = _NEVER
+        # A copy, made at once: records come while it is walked.
+        for number, client in enumerate(list(self._blocked)):
+            if number % _SLICE == 0:
+                time.sleep(0)  # look-ups in other threads need not wait for all of it
+            entry = self._entries.get(client)
+            if entry is None or entry.until <= now:
+                continue
+            if entry.begins <= now:
+                clients.add(client)
+            until = min(until, entry.until if entry.begins <= now else entry.begins)
+        return Blocked(frozenset(clients), until)
+
+    def _forget(self, client: str) -> None:
+        self._entries.pop(client, None)
+        self._unblock(client)
+
+    def _unblock(self, client: str) -> None:
+        if client in self._blocked:
+            self._blocked.discard(client)
+            self.block_changes += 1

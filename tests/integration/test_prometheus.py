@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
-import subprocess
 import time
-import urllib.request
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -19,6 +17,8 @@ from streams.metrics.catalogue import DECISIONS
 from streams.metrics.server import OFFSETS, MetricsServer
 from streams.notify.alertmanager import AlertmanagerNotifier
 from streams.notify.base import Delivered
+from tests.integration.programs import get, running
+from tests.unit.metrics.test_metrics import DASHBOARD
 from tests.unit.respond.samples import alert
 
 
@@ -28,29 +28,6 @@ def binary(name):
     if path is None:
         pytest.skip(f"{name} is not installed (Debian: apt-get install {name})")
     return path
-
-
-@contextlib.contextmanager
-def running(command, ready):
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline_s = time.monotonic() + 60
-        while True:
-            with contextlib.suppress(OSError):
-                get(ready)
-                break
-            assert process.poll() is None, "it stopped by itself"
-            assert time.monotonic() < deadline_s, "it did not start"
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def get(url):
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own loopback
-        return answer.read()
 
 
 @pytest.fixture
@@ -123,12 +100,13 @@ def test_prometheus_scrapes_a_role(tmp_path, unused_tcp_port_factory):
             assert found[0]["metric"]["role"] == "respond"
             assert asked(theirs, "vedette_decisions_total{reason='opened'}")
             assert asked(theirs, "up{job='vedette'}")[0]["value"][1] == "1"
+            for panel in json.loads(DASHBOARD.read_text())["panels"]:
+                for target in panel["targets"]:
+                    asked(theirs, target["expr"])  # refused if it is no query
     finally:
         server.close()
 
 
 def asked(port, query):
-    from urllib.parse import quote
-
     data = get(f"http://127.0.0.1:{port}/api/v1/query?query={quote(query)}")
     return json.loads(data)["data"]["result"]

@@ -14,8 +14,10 @@ from aiohttp import web
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from standardwebhooks.webhooks import Webhook
 
+from config.respond import WebhookSettings
 from config.settings import KafkaSettings
 from detectors.finding import Subject
+from streams.notify.trial import queue
 from streams.respond.alerts import alert_id
 from streams.respond.verdict_log import load_verdicts
 from streams.respond.verdicts import VerdictBook
@@ -134,6 +136,30 @@ async def test_a_bad_finding_is_dead_lettered_and_the_next_is_delivered(broker, 
         with role_process("respond", environment(broker, tmp_path, receiver.port)) as role:
             await role.until(lambda: alert_id(good.id) in receiver.ids)
     assert bad in await everything(broker, dlq(FINDINGS))
+
+
+async def test_a_queued_test_goes_the_way_of_alerts_to_one_sink(broker, tmp_path):
+    async with receiving() as receiver:
+        env = environment(broker, tmp_path, receiver.port)
+        (hook,) = msgspec.json.decode(env["VEDETTE_RESPOND__WEBHOOKS"])
+        sink = WebhookSettings(**hook)
+        (warm,) = findings(uuid.uuid4().hex, 1)
+        with role_process("respond", env) as role:
+            # A group that never committed has no offset to tell.
+            await produce(broker, FINDINGS, [msgspec.json.encode(warm)])
+            await role.until(lambda: alert_id(warm.id) in receiver.events)
+            assert await queue(sink, KafkaSettings(bootstrap_servers=broker), 30)
+        told = [msgspec.json.decode(body) for bodies in receiver.ids.values() for body in bodies]
+        assert [item["type"] for item in told].count("vedette.alert.test") == 1
+        events = [
+            msgspec.json.decode(body) for bodies in receiver.events.values() for body in bodies
+        ]
+        assert "test" not in {item["state"] for item in events}
+    assert not await queue(sink, KafkaSettings(bootstrap_servers=broker), 1.0)
+
+
+def everything_of(kept):
+    return [msgspec.json.decode(body) for bodies in kept.values() for body in bodies]
 
 
 async def test_verdicts_of_the_topic_are_taken_over(broker, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from streams.roles import ROLES
 from streams.selfwatch.broker_view import BrokerView
+from streams.selfwatch.vitals_view import VitalsView
 from streams.topics import ALERTS, FINDINGS, INTERACTIONS, TOPICS, dlq
 from tests.integration.killing import produce, role_process
 from tests.integration.test_respond import receiving
@@ -62,9 +63,15 @@ async def test_a_heartbeat_comes_and_respond_has_no_lag(broker, tmp_path, settin
             ]
             return [body for body in bodies if body["type"] == "vedette.alert.heartbeat"]
 
+        vitals = VitalsView(settings.kafka)
+        hearing = asyncio.create_task(vitals.run())
         with role_process("respond", env) as role:
             await produce(broker, FINDINGS, [msgspec.json.encode(finding(id=run, model=run))])
             await role.until(lambda: len(beats()) >= 1)
+            await role.until(lambda: "respond" in {vital.role for vital, _ in vitals.heard()})
+            hearing.cancel()
+            ((vital, at_s), *_) = [item for item in vitals.heard() if item.vital.role == "respond"]
+            assert abs(at_s - vital.at_s) < 5
             view = BrokerView(settings.kafka, ("respond",))
             for _ in range(50):
                 look = await asyncio.to_thread(view.look)

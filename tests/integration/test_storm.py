@@ -101,7 +101,7 @@ async def test_ten_real_incidents_in_a_storm_are_told_within_ten_seconds(broker,
             warm = finding(id=f"{run}-warm", model=f"warm-{run}")
             sent_s = await post(broker, [msgspec.json.encode(warm)], {})
             await role.until(lambda: f"warm-{run}" in receiver.told_s)
-            sent_s = await post(broker, values, hidden)
+            sent_s = await post(broker, values, {0: f"storm-{run}", **hidden})
             wanted = {*hidden.values(), f"storm-{run}"}
             await role.until(lambda: wanted <= receiver.told_s.keys())
     delays_s = [receiver.told_s[model] - moment for model, moment in sent_s.items()]

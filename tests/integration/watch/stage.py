@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,8 +21,10 @@ from config.settings import KafkaSettings, Settings
 from streams.admin import apply_topics
 from streams.broker import ensure_running, stop
 from streams.topics import FINDINGS
+from tests.integration.hook import listening
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from tests.integration.watch.traffic import Model
@@ -33,29 +35,18 @@ PSEUDONYM_KEY = "a key of thirty-two bytes or more, for tests"
 WEBHOOK_SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-@dataclass
-class Receiver:
-    """A loopback webhook endpoint that remembers what it got."""
+@contextlib.asynccontextmanager
+async def receiving() -> AsyncIterator[tuple[int, list[str]]]:
+    """Yield the port of a webhook endpoint, and the ids of what it got."""
+    ids: list[str] = []
 
-    ids: list[str] = field(default_factory=list)
-    port: int = 0
+    async def accept(request: web.Request) -> web.Response:
+        await request.read()
+        ids.append(request.headers["webhook-id"])
+        return web.Response(status=204)
 
-    async def start(self) -> web.AppRunner:
-        """Listen on a free port."""
-
-        async def accept(request: web.Request) -> web.Response:
-            await request.read()
-            self.ids.append(request.headers["webhook-id"])
-            return web.Response(status=204)
-
-        app = web.Application()
-        app.router.add_post("/hook", accept)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.port = site._server.sockets[0].getsockname()[1]
-        return runner
+    async with listening({"/hook": accept}) as port:
+        yield port, ids
 
 
 class Watch:

@@ -12,9 +12,9 @@ import pytest
 from streams.broker.ports import free_port
 from tests.integration.watch.stage import (
     ROLES,
-    Receiver,
     Watch,
     calibrated,
+    receiving,
     until,
 )
 from tests.integration.watch.traffic import Model, post
@@ -38,35 +38,35 @@ class Outcome:
 
 
 async def run(home: Path, profiles: Path, model: Model, began: datetime, kills: int) -> Outcome:
-    receiver = Receiver()
-    runner = await receiver.start()
-    watch = Watch(home, free_port(), profiles, receiver.port)
-    try:
-        load = asyncio.create_task(
-            post(
-                watch.settings.kafka.bootstrap_servers,
-                model,
-                EVENTS,
-                began,
-                partitions=watch.settings.partitions,
-                over_s=2.0 * kills + 5,
+    async with receiving() as (port, delivered):
+        watch = Watch(home, free_port(), profiles, port)
+        try:
+            load = asyncio.create_task(
+                post(
+                    watch.settings.kafka.bootstrap_servers,
+                    model,
+                    EVENTS,
+                    began,
+                    partitions=watch.settings.partitions,
+                    over_s=2.0 * kills + 5,
+                )
             )
-        )
-        await kill_at_random(watch, kills)
-        await load
-        await until(
-            lambda: len(watch.audited()) >= EVENTS, within_s=120, what="all interactions audited"
-        )
-        findings = await watch.findings()
-        await until(
-            lambda: len(set(receiver.ids)) >= len(findings),
-            within_s=90,
-            what="a webhook for every finding",
-        )
-        return Outcome(watch.audited(), set(findings), receiver.ids)
-    finally:
-        assert await asyncio.to_thread(watch.close) == 0
-        await runner.cleanup()
+            await kill_at_random(watch, kills)
+            await load
+            await until(
+                lambda: len(watch.audited()) >= EVENTS,
+                within_s=120,
+                what="all interactions audited",
+            )
+            findings = await watch.findings()
+            await until(
+                lambda: len(set(delivered)) >= len(findings),
+                within_s=90,
+                what="a webhook for every finding",
+            )
+            return Outcome(watch.audited(), set(findings), delivered)
+        finally:
+            assert await asyncio.to_thread(watch.close) == 0
 
 
 async def kill_at_random(watch: Watch, kills: int) -> None:

@@ -8,6 +8,7 @@ import pytest
 from streams.cli import analyst, feedback, main, topic_view
 from streams.respond.feedback import decode_feedback
 from streams.respond.verdicts import Verdict
+from streams.rules.load import BUILT_IN
 from streams.topics import ALERTS, FEEDBACK, VERDICTS
 from tests.unit.respond.samples import alert, finding
 
@@ -72,14 +73,14 @@ def test_incidents_are_listed_with_what_was_said(say, kafka, incident):
     say("alerts", "ack", incident.incident, "--author", "ann")
     assert "acknowledged by ann" in say("alerts", "incidents")
     say("alerts", "resolve", incident.incident)
-    assert incident.incident not in say("alerts", "incidents")
-    assert incident.incident in say("alerts", "incidents", "--every")
+    assert incident.incident[:12] not in say("alerts", "incidents")
+    assert incident.incident[:12] in say("alerts", "incidents", "--every")
 
 
 def test_an_incident_is_explained(say, incident):
     out = say("alerts", "explain", incident.incident)
     assert incident.summary in out
-    assert "log_e is 12.5, usual is 11.002 (cohort)" in out
+    assert "log_e is 12.5, usual is below 11.002 (cohort)" in out
     assert f"vedette audit show {incident.interactions[0]}" in out
     assert "AML.T0024.002" in out
 
@@ -153,6 +154,32 @@ def test_a_wrong_rule_file_is_exit_code_2_with_file_and_line(tmp_path, capsys):
         main.main(["rules", "check", "--dir", str(tmp_path)])
     assert stopped.value.code == 2
     assert "bad.yaml:" in capsys.readouterr().err
+
+
+def test_every_failing_example_is_named_with_its_line(tmp_path, capsys):
+    text = (BUILT_IN / "burst.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(text.replace("kinds: [burst]", "kinds: [drift]"))
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["rules", "test", "burst", "--dir", str(tmp_path)])
+    assert stopped.value.code == 1
+    failed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("FAILED")]
+    lines = text.splitlines()
+    named = [int(line.split(":")[1]) for line in failed]
+    assert [lines[number - 1].strip() for number in named] == [
+        "- name: a client that does it",
+        "- name: another kind of finding",
+    ]
+
+
+def test_examples_that_pass_are_listed(say):
+    assert "passed  burst: a client that does it" in say("rules", "test", "burst")
+
+
+def test_a_finding_that_is_not_there_is_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main.main(["rules", "explain", str(tmp_path / "none.json")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_an_unknown_sink_is_refused(capsys):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import numpy as np
 
-from streams.demo.gateway import REQUESTS, Gateway, last_act
-from streams.demo.view import last_act_lines
+from streams.demo.attacks.target import Target
+from streams.demo.cast import Attacker
+from streams.demo.gateway import Gateway, RefusedError, last_act
+from streams.demo.view import last_act_table
 from streams.respond.times import iso
 from streams.verdicts.table import VerdictTable
 
-IMAGES = np.zeros((REQUESTS, 8, 8), np.float32)
+IMAGE = np.zeros((1, 8, 8), np.float32)
 
 
 def judged(table: VerdictTable, client: str, action: str) -> None:
@@ -43,11 +46,31 @@ async def test_only_who_is_not_judged_passes() -> None:
         judged(table, action, action)
     door, passed = gateway(table)
     for client in ("nobody", "watch", "throttle", "throttle", "challenge", "block"):
-        await door.request(client, IMAGES[:1])
+        with contextlib.suppress(RefusedError):
+            await door.request(client, IMAGE)
     assert passed == ["nobody", "watch", "throttle"]
 
 
-async def test_attackers_are_held_back_and_an_ordinary_client_is_let_in_again() -> None:
+def cast(*clients: str):
+    """Return attackers that have succeeded once five of their requests were answered."""
+
+    def make(way) -> list[Attacker]:
+        def attacker(client: str) -> Attacker:
+            target = Target(way(client))
+
+            async def run(_: float) -> None:
+                for _ in range(5):
+                    await target.query(IMAGE)
+                target.succeed("five answers")
+
+            return Attacker(client, "five answers", client, 0.0, target, run)
+
+        return [attacker(client) for client in clients]
+
+    return make
+
+
+async def test_attackers_do_not_succeed_again_and_an_ordinary_client_is_let_in_again() -> None:
     table = VerdictTable()
     judged(table, "mallory", "challenge")
     judged(table, "flood", "throttle")
@@ -61,13 +84,16 @@ async def test_attackers_are_held_back_and_an_ordinary_client_is_let_in_again() 
         else:
             table.take(f"u1_{arguments[1]}".encode(), None)
 
-    attackers = [("Mallory", "mallory"), ("Flood", "flood")]
-    act = await last_act(door, attackers, "anna", IMAGES, say)
+    act = await last_act(door, cast("mallory", "flood"), "anna", IMAGE, say, seconds=0.5)
     assert act.closed
-    assert [row.refused for row in act.attackers] == [REQUESTS, REQUESTS - 1]
+    mallory, flood = act.attackers
+    assert mallory.asked == mallory.refused >= 3
+    assert flood.asked == flood.refused + 1
+    assert not mallory.succeeded
+    assert not flood.succeeded
     assert [command[:2] for command in commands] == [("judge", "anna"), ("lift", "anna")]
     assert passed == ["flood", "anna"]
-    assert "Mallory: 20 of 20 requests refused (challenge)" in last_act_lines(act)[0]
+    assert last_act_table(act).row_count == 3
 
 
 async def test_an_attacker_without_a_verdict_leaves_the_loop_open() -> None:
@@ -77,6 +103,6 @@ async def test_an_attacker_without_a_verdict_leaves_the_loop_open() -> None:
     async def say(*arguments: str) -> None:
         judged(table, arguments[1], "block" if arguments[0] == "judge" else "watch")
 
-    act = await last_act(door, [("Mallory", "mallory")], "anna", IMAGES, say, patience_s=0.1)
+    act = await last_act(door, cast("mallory"), "anna", IMAGE, say, seconds=0.5, patience_s=0.1)
     assert not act.closed
-    assert act.attackers[0].refused == 0
+    assert (act.attackers[0].refused, act.attackers[0].succeeded) == (0, True)

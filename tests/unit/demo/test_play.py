@@ -13,11 +13,13 @@ from config.errors import Transient
 from streams.demo.attacks.target import Target
 from streams.demo.cast import Attacker
 from streams.demo.clients import make_population, simulate
+from streams.demo.gateway import ByHand, LastAct
 from streams.demo.play import Play
 from streams.demo.view import result_table, screen, summary, watch
 from tests.unit.demo.fakes import FakeModel, alert_json
 
 SECONDS = 0.6
+ACT = LastAct(attackers=(), by_hand=ByHand(client="anna", refused_after_s=0.0, allowed_after_s=0.1))
 
 
 def make_play(*attackers: Attacker, model: FakeModel | None = None) -> Play:
@@ -106,7 +108,7 @@ async def test_the_view_names_attackers_and_alerts(terminal: bool) -> None:
     outcome = await running
     showing.cancel()
     await asyncio.gather(showing, return_exceptions=True)
-    console.print(screen(play), result_table(outcome), summary(outcome))
+    console.print(screen(play), result_table(outcome), summary(outcome, ACT))
     shown = text.getvalue()
     assert "asker" in shown
     assert "requests/s" in shown

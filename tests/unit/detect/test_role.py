@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 
 from config.errors import Fatal
 from config.settings import DetectSettings, Settings
@@ -140,3 +141,21 @@ async def test_state_that_took_half_a_chunk_is_never_saved_or_acknowledged(
     assert role._store.read("detect-vedette.interactions.v1-0") is None
     with pytest.raises(Fatal, match="the detectors failed"):
         await role.process(chunk_of([frame(2, 2)], 1, SOURCE, lambda: None))
+
+
+async def test_what_detectors_cost_is_measured_once_a_batch(role: detect.DetectRole) -> None:
+    def measured(name: str) -> float:
+        return REGISTRY.get_sample_value(name, {"detector": "traffic.burst"}) or 0.0
+
+    batches = measured("vedette_detector_seconds_count")
+    seconds = measured("vedette_detector_seconds_sum")
+    await role.assigned({SOURCE})
+    acked: list[int] = []
+    await role.process(chunk_of([frame(0, 200)], 0, SOURCE, lambda: acked.append(0)))
+    await eventually(lambda: acked)
+    assert measured("vedette_detector_seconds_count") == batches + 1
+    assert measured("vedette_detector_seconds_sum") > seconds
+    assert measured("vedette_detector_state_keys") == 1
+    await role.release({SOURCE})
+    assert measured("vedette_detector_state_keys") == 0
+    assert REGISTRY.get_sample_value("vedette_signature_checks_total", {"result": "ok"}) is not None

@@ -116,3 +116,15 @@ def test_a_calm_or_a_changed_population_is_no_campaign(share: float) -> None:
     foreign = rng.choice([0, 255], (rows, 49)).astype(np.uint8)
     assert run(np.where(rng.random((rows, 1)) < share, foreign, sketch), client,
                "campaign.accounts") == []  # fmt: skip
+
+
+def test_a_campaign_too_large_for_one_finding_is_told_in_several(monkeypatch) -> None:
+    monkeypatch.setattr("detectors.campaign.accounts.MAX_NAMED", 4)
+    foreign = np.random.default_rng(0).choice([0, 255], (500, 49)).astype(np.uint8)
+    sketch, client = mixed(foreign, 200, 0.5)
+    found = run(sketch, client, "campaign.accounts")
+    last = [f for f in found if f.evidence["accounts"] == found[-1].evidence["accounts"]]
+    assert [len(f.subject.ids) for f in last[-3:]] == [4, 4, 2]
+    named = [name for f in last[-3:] for name in f.subject.ids]
+    assert sorted(named) == sorted(f"client-{index}" for index in range(190, 200))
+    assert len({f.id for f in found}) == len(found)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from detectors.slots import BLOCK_ROWS, ClientSlots
+from detectors.suite import Suite
 from detectors.tables import pack_texts, unpack_texts
 from detectors.testing import World, cut_into
 
@@ -27,6 +30,24 @@ def test_the_least_recently_seen_are_evicted_at_a_block_boundary() -> None:
     assert len(evicted) == BLOCK_ROWS - 1
     assert "client-0" not in evicted
     assert "client-1" in evicted
+
+
+def test_a_suite_counts_whom_it_forgets_and_what_its_detectors_take() -> None:
+    ticks = itertools.count()
+    suite = Suite(
+        "m",
+        None,
+        run_length_events=60_000,
+        max_clients=2 * BLOCK_ROWS,
+        lateness_us=0,
+        detectors=("traffic.burst",),
+        clock=lambda: float(next(ticks)),
+    )
+    for batch in crowd([*range(4 * BLOCK_ROWS)]):
+        suite.observe(batch)
+    assert suite.evicted == 2 * BLOCK_ROWS
+    assert suite.state_keys == {"traffic.burst": 2 * BLOCK_ROWS}
+    assert suite.busy_s == {"traffic.burst": 4.0}
 
 
 def test_restored_slots_know_their_clients() -> None:

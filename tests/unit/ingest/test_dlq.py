@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka.structs import ConsumerRecord
+from prometheus_client import REGISTRY
 
 from config.errors import PoisonRecord
 from streams.dlq import DeadLetters
@@ -60,6 +61,23 @@ async def test_original_bytes_and_headers_stay_untouched() -> None:
         ("vedette-timestamp-ms", b"0"),
     ]
     assert letters.counts == {("events", "truncated_json"): 1}
+
+
+async def test_a_dead_letter_is_counted_once() -> None:
+    def counted(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, labels) or 0.0
+
+    def both() -> tuple[float, float]:
+        return (
+            counted("vedette_dlq_records_total", stage="decode"),
+            counted("vedette_decode_errors_total", reason="truncated_json"),
+        )
+
+    letters, errors = both()
+    await DeadLetters(RecordingProducer(), group="g").send(
+        record(), PoisonRecord("truncated_json", "cut"), "decode"
+    )
+    assert both() == (letters + 1, errors + 1)
 
 
 async def test_dead_letters_are_never_dead_lettered_again() -> None:

@@ -1,4 +1,4 @@
-"""Metrics are served on loopback, named as agreed, and the dashboard asks for those there are."""
+"""Metrics are served on loopback, named as agreed and documented, and on the dashboard."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from pathlib import Path
 import msgspec
 import pytest
 from prometheus_client import REGISTRY
+from prometheus_client.metrics import MetricWrapperBase
 
 import config
+import streams.elastic.metrics
+import streams.ingest.metrics
+import streams.intake.metrics
 import streams.notify.metrics
 import streams.respond.incidents  # noqa: F401
 from config.respond import MetricsSettings
+from streams.ingest.metrics import OUTCOMES
 from streams.metrics import catalogue
 from streams.metrics.pulse import beat
 from streams.metrics.server import OFFSETS, MetricsServer
+from streams.selfwatch.vitals import SHED
 
 DASHBOARD = Path(config.__file__).with_name("grafana") / "vedette.json"
-#: Of conventions that dashboards of others rely on.
+PAGE = Path(config.__file__).parents[1] / "docs" / "metrics.md"
+#: Dashboards of others rely on these.
 AGREED = (
     "vedette_records_total",
     "vedette_decode_errors_total",
+    "vedette_signature_checks_total",
+    "vedette_detector_seconds",
+    "vedette_detector_state_keys",
+    "vedette_detector_evictions_total",
+    "vedette_audit_head_size",
     "vedette_findings_total",
     "vedette_notifications_total",
     "vedette_notifications_failed_total",
@@ -48,9 +60,34 @@ def served() -> set[str]:
     return names
 
 
+def declared() -> dict[str, tuple[str, str]]:
+    """Return labels and help text of every metric that any role declares."""
+    return {
+        metric._name + ("_total" if metric._type == "counter" else ""): (
+            ", ".join(f"`{label}`" for label in metric._labelnames),
+            metric._documentation,
+        )
+        for metric in REGISTRY._collector_to_names
+        if isinstance(metric, MetricWrapperBase) and metric._name.startswith("vedette_")
+    }
+
+
 def test_the_agreed_names_are_there():
-    present = served() | {name.removesuffix("_count") for name in served()}
-    assert set(AGREED) <= present
+    assert set(AGREED) <= declared().keys()
+
+
+def test_the_page_of_metrics_lists_exactly_those_there_are():
+    row = re.compile(r"^\| `(vedette_\w+)` \| (.*?) ?\| .*? \| (.*?) \|$", re.MULTILINE)
+    rows = row.findall(PAGE.read_text())
+    assert {name: (labels, text) for name, labels, text in rows} == declared()
+    assert len(rows) == len(declared())
+
+
+def test_what_is_told_as_shed_is_counted_by_metrics_that_there_are():
+    for series in SHED.values():
+        for name, labels in series:
+            assert declared()[name][0] == ", ".join(f"`{label}`" for label in labels)
+            assert labels.get("outcome", OUTCOMES[0]) in OUTCOMES
 
 
 def test_the_dashboard_asks_only_for_series_that_exist():

@@ -17,6 +17,7 @@ from streams.notify.limiter import Limiter
 from streams.notify.progress import Progress, parse_progress
 from streams.notify.routing import is_quiet, withheld
 from streams.notify.sinks import sinks_of
+from streams.notify.trial import trial_alert
 from streams.selfwatch.alerts import watch_alert
 from streams.selfwatch.judge import Trouble
 from tests.unit.respond.samples import alert
@@ -50,6 +51,15 @@ def test_a_rule_names_its_sinks():
     routed = msgspec.structs.replace(alert(), routes=("soc",))
     assert withheld(routed, sink()) == "route"
     assert withheld(msgspec.structs.replace(alert(), routes=("oncall",)), sink()) is None
+
+
+def test_a_test_passes_every_filter_of_its_sink_and_reaches_no_other():
+    hours = QuietHours(begins="00:00", ends="23:59")
+    picky = sink(min_severity="critical", models=("iris",), rules=("burst",), quiet_hours=hours)
+    trial = trial_alert(1.8e9, "oncall")
+    assert withheld(trial, picky) is None
+    assert not is_quiet(trial, hours, datetime(2026, 11, 22, 12, tzinfo=UTC))
+    assert withheld(trial_alert(1.8e9, "soc"), sink()) == "route"
 
 
 def test_shadow_alerts_are_told_to_nobody():

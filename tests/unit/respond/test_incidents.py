@@ -170,13 +170,17 @@ def test_an_unacknowledged_incident_reminds_and_an_acknowledged_one_does_not():
     assert world.find(40_000, severity="critical") == ["severity_rose"]
 
 
-def test_an_analyst_closes_an_incident():
+@pytest.mark.parametrize(
+    ("reason", "says"), [("closed_by_analyst", "has closed it"), ("false_positive", "a false")]
+)
+def test_an_analyst_closes_an_incident(reason, says):
     world = World()
     world.find(0)
     (alert,) = world.alerts
-    (closed,) = world.incidents.close(alert.incident, RULES, "closed_by_analyst")
-    assert (closed.state, closed.incident) == ("resolved", alert.incident)
-    assert world.incidents.close(alert.incident, RULES, "closed_by_analyst") == []
+    (closed,) = world.incidents.close(alert.incident, RULES, reason)
+    assert (closed.state, closed.incident, closed.reason) == ("resolved", alert.incident, reason)
+    assert says in closed.summary
+    assert world.incidents.close(alert.incident, RULES, reason) == []
 
 
 class TestSilences:

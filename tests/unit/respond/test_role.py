@@ -267,6 +267,26 @@ async def test_a_person_lifts_a_verdict_and_later_findings_do_not_bring_it_back(
     assert producer.values(dlq(FEEDBACK)) == [b"no feedback"]
 
 
+async def test_a_false_positive_ends_the_incident_and_takes_its_verdict_back(
+    role, producer, findings
+):
+    await role.process(findings.chunk(encoded()))
+    opened = msgspec.json.decode(producer.values(ALERTS)[0], type=Alert)
+    wrong = Feedback(
+        id="1",
+        verb="false_positive",
+        target=opened.incident,
+        client="u1_mallory",
+        author="ann",
+        time="2026-11-22T10:01:00Z",
+    )
+    await role.process(Acks(FEEDBACK).chunk(msgspec.json.encode(wrong)))
+    ended = msgspec.json.decode(producer.values(ALERTS)[-1], type=Alert)
+    assert (ended.incident, ended.state) == (opened.incident, "resolved")
+    assert ended.reason == "false_positive"
+    assert producer.values(VERDICTS)[-1] is None
+
+
 def test_a_wrong_webhook_stops_the_worker_before_it_starts(producer, tmp_path):
     webhook = WebhookSettings(
         name="hook", url=SecretStr("http://example.org/SECRET"), secret=SecretStr("whsec_SECRET")

@@ -133,14 +133,15 @@ def test_a_rule_may_only_be_routed_to_sinks_that_exist(tmp_path):
     text = GOOD.replace("  response", "  routes: [oncall]\n  response")
     (tmp_path / "a.yaml").write_text(text)
     assert load_rules((tmp_path,), {"oncall"}).by_id["burst"].routes == ("oncall",)
-    with pytest.raises(RuleError, match="routed to 'oncall', no sink"):
+    with pytest.raises(RuleError, match="routed to 'oncall', no sink") as caught:
         load_rules((tmp_path,), {"chat"})
+    assert (caught.value.file, caught.value.line) == ("a.yaml", line_of(text, "routes:"))
 
 
 def test_two_rules_of_one_id_are_refused(tmp_path):
     write(tmp_path, "one.yaml")
     write(tmp_path, "two.yaml")
-    with pytest.raises(RuleError, match="another rule 'burst'"):
+    with pytest.raises(RuleError, match=r"two\.yaml:\d+: there is another rule 'burst'"):
         load_rules((tmp_path,))
 
 
@@ -148,7 +149,7 @@ def test_a_rule_may_only_inhibit_rules_that_exist(tmp_path):
     (tmp_path / "a.yaml").write_text(
         GOOD.replace("  response", "  inhibits: [nothing]\n  response")
     )
-    with pytest.raises(RuleError, match="inhibits 'nothing'"):
+    with pytest.raises(RuleError, match=r"a\.yaml:\d+: it inhibits 'nothing'"):
         load_rules((tmp_path,))
 
 

@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import msgspec
 import pytest
+from kafka import TopicPartition
 
 from config.respond import WatchSettings
-from config.settings import RespondSettings, Settings
+from config.settings import KafkaSettings, RespondSettings, Settings
+from streams.metrics.catalogue import UNSCANNED
+from streams.roles.background import Background
 from streams.selfwatch import watcher as watcher_module
 from streams.selfwatch.alerts import watch_alert
+from streams.selfwatch.broker_view import summed
 from streams.selfwatch.conditions import CONDITIONS
 from streams.selfwatch.firing import Firing
 from streams.selfwatch.judge import Judge, Look, Trouble
+from streams.selfwatch.vitals import Vital, vital_of
+from streams.selfwatch.vitals_view import Heard, VitalsView
 from streams.selfwatch.watcher import Watcher
-from streams.topics import EVENTS, FINDINGS, INTERACTIONS, dlq
+from streams.topics import AUDIT, EVENTS, FINDINGS, INTERACTIONS, dlq
 
 SETTINGS = WatchSettings(
     every_s=15, lag_records=1000, lag_s=120, dead_letters_per_minute=60, blind_s=300
 )
 
 
-def look(at_s, lag=0, done=0, letters=0, interactions=0, sources=0):
-    ends = {dlq(EVENTS): letters, INTERACTIONS: interactions, EVENTS: sources}
-    return Look(at_s, {"detect": lag}, {"detect": done}, ends, {})
+def look(at_s, *, lag=0, done=0, letters=0, interactions=0, sources=0, lost=0, audited=None):
+    audited = interactions if audited is None else audited
+    ends = {dlq(EVENTS): letters, INTERACTIONS: interactions, EVENTS: sources, AUDIT: audited}
+    return Look(at_s, {"detect": lag}, {"detect": done}, ends, {}, {"detect": lost})
 
 
-def judged(looks, *, watermark_s=0.0, evicted=0.0):
+def heard(at_s=1000.0, *, skew_s=0.0, process=7, **shed):
+    told = {name.replace("_", " "): float(count) for name, count in shed.items()}
+    vital = Vital(role="detect", host="h1", process=process, at_s=at_s + skew_s, shed=told)
+    return Heard(vital, at_s)
+
+
+def judged(looks, *, watermark_s=0.0, heard=()):
     judge = Judge(SETTINGS, (EVENTS,))
     found = []
     for item in looks:
-        found = judge.judge(item, watermark_s=watermark_s, evicted=evicted)
+        found = judge.judge(item, watermark_s=watermark_s, heard=heard)
     return {trouble.condition: trouble.why for trouble in found}
 
 
@@ -70,13 +86,82 @@ def test_events_that_go_in_and_do_not_come_out_are_blindness():
     assert "producers write" in judged(deaf)["blind"]
 
 
+def test_a_role_that_never_began_is_blindness_too():
+    no_ingest = [look(15 * n, sources=n) for n in range(40)]
+    assert "nothing left ingest" in judged(no_ingest)["blind"]
+    no_detect = [look(15 * n, sources=n, interactions=n, audited=0) for n in range(40)]
+    assert "detect said nothing" in judged(no_detect)["blind"]
+
+
 def test_findings_from_the_future_are_a_wrong_clock():
     assert judged([look(1000)], watermark_s=1100) == {}
     assert "121 s in the future" in judged([look(1000)], watermark_s=1121)["clock"]
 
 
-def test_incidents_closed_early_are_told():
-    assert "3 incidents" in judged([look(0)], evicted=3)["shed"]
+@pytest.mark.parametrize(
+    ("skew_s", "says"), [(130, "130 s ahead of"), (-130, "130 s behind"), (100, None)]
+)
+def test_a_host_with_another_time_is_a_wrong_clock(skew_s, says):
+    found = judged([look(1000)], heard=[heard(skew_s=skew_s)])
+    assert found.get("clock") == (says and f"the clock of h1 is {says} this host's")
+
+
+def test_a_process_that_has_ended_has_no_clock():
+    assert judged([look(2000)], heard=[heard(at_s=1000, skew_s=500)]) == {}
+
+
+def test_what_was_deleted_unread_is_told():
+    assert "41 records were deleted" in judged([look(0, lost=41)])["lost"]
+
+
+def sheds(*rounds):
+    judge = Judge(SETTINGS, (EVENTS,))
+    found = [judge.judge(look(0), watermark_s=0, heard=told) for told in rounds]
+    return [[trouble.why for trouble in troubles] for troubles in found]
+
+
+def test_what_processes_give_up_is_told_once_and_summed_by_role():
+    def told(*counts):
+        return [heard(process=number, incidents=count) for number, count in enumerate(counts)]
+
+    assert sheds(told(0, 0), told(3, 4), told(3, 4), told(5, 4)) == [
+        [],
+        ["7 incidents"],
+        [],
+        ["2 incidents"],
+    ]
+
+
+def test_what_was_given_up_before_the_watch_began_is_no_news():
+    assert sheds([heard(incidents=9)], [heard(incidents=9)]) == [[], []]
+    assert sheds([], [heard(process=8, incidents=9)]) == [[], []]
+
+
+def test_a_statement_is_heard_and_nonsense_is_not():
+    view = VitalsView(KafkaSettings())
+    view.take(b"no vital", 1.0)
+    view.take(None, 1.0)
+    told = vital_of("detect")
+    for at_s in (1.0, 2.0):
+        view.take(msgspec.json.encode(told), at_s)
+    assert view.heard() == [Heard(told, 2.0)]
+
+
+def test_a_process_tells_of_what_it_had_no_room_for():
+    before = vital_of("detect").shed.get("interactions of models there was no room for", 0)
+    UNSCANNED.inc(3)
+    assert vital_of("detect").shed["interactions of models there was no room for"] == before + 3
+
+
+def test_offsets_are_summed_by_role_and_topic():
+    one, two = TopicPartition(EVENTS, 0), TopicPartition(EVENTS, 1)
+    found = summed({one: 10, two: 0}, {one: 30, two: 5}, {"ingest": {one: 7, two: 5}, "index": {}})
+    assert (found.lag, found.lost) == ({"ingest": 23}, {"ingest": 3})
+    assert (found.committed, found.ends, found.topic_lag) == (
+        {"ingest": 12},
+        {EVENTS: 35},
+        {EVENTS: 23},
+    )
 
 
 LAG = Trouble("lag", "detect", "it is behind")
@@ -141,7 +226,7 @@ class View:
 
 
 async def test_a_broker_that_does_not_answer_is_looked_at_again(monkeypatch):
-    behind = [Look(n, {"respond": 9999}, {}, {}, {FINDINGS: 9999}) for n in (0.0, 15.0)]
+    behind = [Look(n, {"respond": 9999}, {}, {}, {FINDINGS: 9999}, {}) for n in (0.0, 15.0)]
     view = View(ConnectionError("secret"), *behind)
     monkeypatch.setattr(watcher_module, "BrokerView", lambda *_: view)
     published = []
@@ -157,7 +242,7 @@ async def test_a_broker_that_does_not_answer_is_looked_at_again(monkeypatch):
 
 
 async def test_the_other_sinks_are_told_of_one_that_is_disabled(monkeypatch):
-    view = View(*(Look(float(n), {}, {}, {}, {}) for n in range(2)))
+    view = View(*(Look(float(n), {}, {}, {}, {}, {}) for n in range(2)))
     monkeypatch.setattr(watcher_module, "BrokerView", lambda *_: view)
     published = []
 
@@ -171,3 +256,20 @@ async def test_the_other_sinks_are_told_of_one_that_is_disabled(monkeypatch):
     (alert,) = published
     assert (alert.rule, alert.subject.ids, alert.severity) == ("sink", ("oncall",), "high")
     assert "410 Gone" in alert.summary
+
+
+async def test_the_heartbeat_is_written_whoever_wants_it(monkeypatch):
+    async def nothing(_): ...
+
+    monkeypatch.setattr(watcher_module, "BrokerView", lambda *_: View())
+    monkeypatch.setattr(VitalsView, "run", nothing)
+    published = []
+
+    async def publish(alert):
+        published.append(alert)
+
+    made = Watcher(Settings(watch=WatchSettings(heartbeat_s=1, every_s=60)), publish)
+    made.start(Background())
+    await asyncio.sleep(1.5)
+    await made.stop()
+    assert [(alert.kind, alert.state) for alert in published] == [("heartbeat", "heartbeat")] * 2

@@ -91,8 +91,16 @@ def test_adapters_get_only_blocks_that_hold_and_are_no_shadow():
     table = filled(
         verdict("a"), verdict("b", shadow=True), verdict("c", action="throttle"), verdict("d")
     )
-    assert list(table.holding("block", "2026-11-22T10:30:00.000000Z")) == ["a", "d"]
-    assert list(table.holding("block", "2026-11-22T12:30:00.000000Z")) == []
+    begins, ends = verdict().effective, verdict().until
+    assert table.blocked("2026-11-22T10:00:10.000000Z") == (frozenset(), begins)
+    assert table.blocked("2026-11-22T10:30:00.000000Z") == ({"a", "d"}, ends)
+    assert table.blocked("2026-11-22T12:30:00.000000Z").clients == frozenset()
+    before = table.block_changes
+    table.take(b"a", None)
+    table.take(b"d", msgspec.json.encode(verdict("d", action="throttle")))
+    table.take(b"e", msgspec.json.encode(verdict("e", action="watch")))
+    assert table.block_changes == before + 2
+    assert table.blocked("2026-11-22T10:30:00.000000Z").clients == frozenset()
 
 
 def test_a_look_up_in_a_large_table_takes_microseconds():
