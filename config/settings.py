@@ -178,6 +178,10 @@ class IndexSettings(_Section):
         pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
         description="first part of the names of the logs, and name of their key",
     )
+    window_s: int = Field(
+        default=60, ge=1, le=86_400, description="event time that calls are added up over"
+    )
+    window_lateness_s: int = Field(default=30, ge=0, le=86_400)
     retention_days: int | None = Field(
         default=None, ge=1, description="content of older documents is erased (SQLite)"
     )

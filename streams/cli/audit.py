@@ -116,6 +116,31 @@ def show(identity: Annotated[str, Parameter(help="id of an interaction or alert"
 
 
 @app.command
+def windows(
+    *,
+    model: Annotated[str | None, Parameter(help="name of the model")] = None,
+    tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None,
+    since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None,
+    until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None,
+    limit: Annotated[int, Parameter(help="at most so many, the newest")] = 50,
+    json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
+) -> None:
+    """Show calls, clients, errors and latencies added up by minute, model and tenant.
+
+    A window has a line for each log that saw calls of it: their sum is the whole.
+
+    Examples
+    --------
+    ``vedette audit windows --model digits --since 1h``
+        The last hour of a model.
+    """
+    from streams.cli.audit_windows import print_windows
+
+    filters = Filters(model=model, tenant=tenant, since=since, until=until)
+    print_windows(filters.query(limit), as_json=json)
+
+
+@app.command
 def stats(*, json: Annotated[bool, Parameter(help="one JSON object")] = False) -> None:
     """Count what the embedded database holds."""
     import sys

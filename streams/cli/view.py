@@ -79,6 +79,9 @@ class Reader(Protocol):
     def get(self, event_id: str) -> Document | None:
         """Return the document of an interaction or alert id."""
 
+    def windows(self, query: Query) -> list[bytes]:
+        """Return the documents of the newest windows, newest first."""
+
 
 @contextlib.contextmanager
 def audit_reader() -> Iterator[Reader]:

@@ -10,6 +10,7 @@ import msgspec
 from streams.elastic.document import base36, id_prefix
 from streams.store import ecs
 from streams.store.dead_letters import DLQ_DATASET
+from streams.store.window_document import WINDOW_DATASET
 from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def stream_of(topic: str, namespace: str) -> str:
     """Return the data stream of a topic's documents."""
     dataset = DLQ_DATASET if topic.endswith(DLQ_SUFFIX) else _DATASETS[topic]
     return f"logs-{dataset}-{namespace}"
+
+
+def window_stream(namespace: str) -> str:
+    """Return the data stream of the window aggregates."""
+    return f"metrics-{WINDOW_DATASET}-{namespace}"
 
 
 def checkpoint_document(segment: Segment, namespace: str) -> tuple[str, str, bytes]:

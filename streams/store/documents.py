@@ -55,6 +55,7 @@ def audit_rows(frame: pa.RecordBatch, namespace: str = ecs.NAMESPACE) -> list[Ro
             encode(_document(record, time, stream)),
             f"{record.source or ''}/{record.source_partition}",
             record.source_offset << INDEX_BITS | record.source_index,
+            record,
         )
         for ts, time, record in zip(times_us, times, _records(frame), strict=True)
     ]

@@ -55,6 +55,7 @@ class Query:
     limit: int = 100
 
 
+#: An erased document has no body; windows always have one.
 _NOT_ERASED = "length(body) > 0"
 #: Conditions by field of `Query`; their texts are constants, their values bound.
 _CONDITIONS = {
@@ -71,6 +72,10 @@ _CONDITIONS = {
     "since_us": "ts >= ?",
     "until_us": "ts < ?",
 }
+
+
+#: Those that the table of windows has columns for.
+_WINDOW_CONDITIONS = ("model", "tenant", "since_us", "until_us")
 
 
 class Statistics(NamedTuple):
@@ -143,8 +148,16 @@ def stream(connection: sqlite3.Connection, query: Query) -> Iterator[Document]:
         yield from map(Document._make, rows)
 
 
-def _where(query: Query) -> tuple[str, list[object]]:
-    values = {name: getattr(query, name) for name in _CONDITIONS}
+def windows(connection: sqlite3.Connection, query: Query) -> list[bytes]:
+    """Return the documents of the newest windows of a model, tenant and time, newest first."""
+    where, values = _where(query, _WINDOW_CONDITIONS)
+    sql = f"SELECT body FROM windows {where} ORDER BY ts DESC, id LIMIT ?"  # noqa: S608 - constants
+    found = connection.execute(sql, [*values, max(0, min(query.limit, MAX_LIMIT))])
+    return [body for (body,) in found]
+
+
+def _where(query: Query, names: Sequence[str] = tuple(_CONDITIONS)) -> tuple[str, list[object]]:
+    values = {name: getattr(query, name) for name in names}
     used = [name for name, value in values.items() if value is not None]
     where = " AND ".join((_NOT_ERASED, *(_CONDITIONS[name] for name in used)))
     return f"WHERE {where}", [values[name] for name in used]
@@ -214,3 +227,7 @@ class SqliteReader:
     def get(self, event_id: str) -> Document | None:
         """Return the document of an interaction or alert id."""
         return get(self._connection, event_id)
+
+    def windows(self, query: Query) -> list[bytes]:
+        """Return the documents of the newest windows, newest first."""
+        return windows(self._connection, query)

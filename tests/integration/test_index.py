@@ -16,7 +16,7 @@ from streams.ledger.kafka import indexed_records, published_notes
 from streams.ledger.note import load_verifier
 from streams.ledger.trail import compare_rows, verify_trail
 from streams.roles.index import build_rows
-from streams.store.search import AuditUnavailable, Query, open_reader, search
+from streams.store.search import AuditUnavailable, Query, open_reader, search, windows
 from streams.store.trail import SqliteTrail
 from streams.topics import ALERTS, AUDIT, dlq
 from tests.integration.killing import produce, role_process
@@ -42,7 +42,9 @@ def environment(broker, path):
 def frames(run, count):
     for number in range(count):
         ids = (f"{run}-{number * ROWS + row}" for row in range(ROWS))
-        yield encode_frame(frame(*({**BARE, "id": item, "client": run} for item in ids)))
+        yield encode_frame(
+            frame(*({**BARE, "id": item, "client": run, "tenant": run} for item in ids))
+        )
 
 
 def stored(path, run):
@@ -53,15 +55,26 @@ def stored(path, run):
         return []
 
 
+def counted(path, run):
+    """Return the calls of the run's tenant in all windows."""
+    with open_reader(path) as reader:
+        found = windows(reader, Query(tenant=run, limit=100_000))
+    documents = [json.loads(body)["vedette"]["window"] for body in found]
+    return sum(item["requests"] for item in documents)
+
+
 @pytest.mark.slow
 async def test_kill_9_stores_every_interaction_exactly_once(broker, tmp_path):
     run, count = uuid.uuid4().hex, 120
     path = tmp_path / "audit.sqlite"
     sending = asyncio.create_task(produce(broker, AUDIT, frames(run, count), pause_s=0.18))
-    with role_process("index", environment(broker, path)) as role:
+    narrow = {"VEDETTE_INDEX__WINDOW_S": "2", "VEDETTE_INDEX__WINDOW_LATENESS_S": "1"}
+    with role_process("index", {**environment(broker, path), **narrow}) as role:
         await role.kill_again_and_again(times=2, seed=2)
         await role.until(lambda: len(stored(path, run)) >= count * ROWS)
+        await role.until(lambda: counted(path, run) >= count * ROWS)
     await sending
+    assert counted(path, run) == count * ROWS
     found = sorted(item.event_id for item in stored(path, run))
     assert found == sorted(f"{run}-{number}" for number in range(count * ROWS))
     verifier = load_verifier(tmp_path / "keys" / "audit.pub")

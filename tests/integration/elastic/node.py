@@ -31,6 +31,7 @@ STAND_INS = {
     "constant_keyword": "keyword",
     "wildcard": "keyword",
     "match_only_text": "text",
+    "histogram": "flattened",
 }
 
 
