@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.content import ContentSettings
 from config.errors import ConfigError
 from config.respond import (
     MetricsSettings,
@@ -26,6 +27,7 @@ from config.section import Section as _Section
 
 __all__ = [
     "ENV_PREFIX",
+    "ContentSettings",
     "DetectSettings",
     "IndexSettings",
     "IngestSettings",
@@ -271,6 +273,7 @@ class Settings(BaseSettings):
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()
     index: IndexSettings = IndexSettings()
+    content: ContentSettings = ContentSettings()
     elastic: ElasticSettings = ElasticSettings()
     kibana: KibanaSettings = KibanaSettings()
     verdicts: VerdictsSettings = VerdictsSettings()
@@ -296,6 +299,11 @@ class Settings(BaseSettings):
     def audit_database(self) -> Path:
         """SQLite file of the audit trail."""
         return self.audit_db or self.home / "audit.sqlite"
+
+    @property
+    def content_keys(self) -> Path:
+        """Directory of the keys of kept content."""
+        return self.content.keys_dir or self.home / "keys" / "content"
 
     @property
     def checkpoint_key(self) -> Path:

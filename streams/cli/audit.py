@@ -49,6 +49,8 @@ def search(
     *,
     filters: Annotated[Filters, Parameter(name="*")] = _ALL,
     limit: Annotated[int, Parameter(help="at most so many, the newest")] = 50,
+    content: Annotated[str | None, Parameter(help="words of what was said, where kept")] = None,
+    reason: Annotated[str, Parameter(help="why content has to be read")] = "",
     json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
 ) -> None:
     """Find documents, newest first, in the store that VEDETTE_INDEX__STORE names.
@@ -59,13 +61,20 @@ def search(
         What one client did in the last hour.
     ``vedette audit search --model digits --kind alert --json``
         Alerts on a model, as ECS documents.
+    ``vedette audit search --tenant acme --content "wire transfer" --reason "ticket 4711"``
+        Calls whose kept prompt or completion has these words; the search is audited.
     """
     from rich.console import Console
 
     from streams.cli.view import add_row, audit_reader, print_lines, show_time, table
 
-    with audit_reader() as reader:
-        found = reader.search(filters.query(limit))
+    if content is None:
+        with audit_reader() as reader:
+            found = reader.search(filters.query(limit))
+    else:
+        from streams.cli.audit_content import search_content
+
+        found = search_content(filters.query(), content, reason, limit)
     if json:
         print_lines(found)
         return
@@ -107,10 +116,31 @@ def export(
 
 
 @app.command
-def show(identity: Annotated[str, Parameter(help="id of an interaction or alert")]) -> None:
-    """Print one document."""
+def show(
+    identity: Annotated[str, Parameter(help="id of an interaction or alert")],
+    *,
+    content: Annotated[bool, Parameter(help="what was said, where the tenant lets it be kept")] = (
+        False
+    ),
+    reason: Annotated[str, Parameter(help="why it has to be read; goes into the trail")] = "",
+) -> None:
+    """Print one document, or the content that was kept of it.
+
+    Reading content takes its keys, which lie where `detect` runs, and is itself audited before
+    anything is read.
+
+    Examples
+    --------
+    ``vedette audit show vedette.events.v1-2-41-0 --content --reason "ticket 4711"``
+        Prompt and completion, masked as they were kept.
+    """
     from streams.cli.view import audit_reader, print_document
 
+    if content:
+        from streams.cli.audit_content import print_content
+
+        print_content(identity, reason)
+        return
     with audit_reader() as reader:
         print_document(reader.get(identity), identity)
 
@@ -281,10 +311,11 @@ def erase(
     before: Annotated[str | None, Parameter(help="content from before a time")] = None,
     yes: Annotated[bool, Parameter(help="do not ask, erase")] = False,
 ) -> None:
-    """Erase content from the embedded store for good; the logs stay verifiable.
+    """Erase content for good; the logs stay verifiable.
 
-    Ids and hashes stay, and a record of the erasure is chained. Stop the index role first: only
-    one program writes the database.
+    The keys of kept content are destroyed, which shreds every copy of it. In the embedded store
+    documents lose their bodies too: ids and hashes stay, and a record of the erasure is chained.
+    Stop the index role first there: only one program writes the database.
 
     Examples
     --------
@@ -292,7 +323,7 @@ def erase(
         A person asked to be forgotten.
     """
     from config.errors import ConfigError
-    from streams.cli.audit_check import erase_content
+    from streams.cli.audit_content import erase_content
     from streams.cli.view import parse_time
     from streams.store.erasure import Erasure
 

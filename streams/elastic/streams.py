@@ -11,13 +11,17 @@ from streams.elastic.document import base36, id_prefix
 from streams.store import ecs
 from streams.store.dead_letters import DLQ_DATASET
 from streams.store.window_document import WINDOW_DATASET
-from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX
+from streams.topics import ACCESS, ALERTS, AUDIT, DLQ_SUFFIX
 
 if TYPE_CHECKING:
     from streams.ledger.log import Segment
 
 CHECKPOINT_DATASET = "vedette.checkpoint"
-_DATASETS = {AUDIT: ecs.AUDIT_DATASET, ALERTS: ecs.ALERT_DATASET}
+_DATASETS = {
+    AUDIT: ecs.AUDIT_DATASET,
+    ACCESS: ecs.AUDIT_DATASET,
+    ALERTS: ecs.ALERT_DATASET,
+}
 #: What holds records of logs.
 LOGGED_STREAMS = "logs-vedette.audit-*,logs-vedette.alert-*,logs-vedette.dlq-*"
 CHECKPOINT_STREAMS = "logs-vedette.checkpoint-*"

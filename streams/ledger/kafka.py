@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streams.kafka import aiokafka_options
 from streams.ledger.log import Segment
-from streams.topics import ALERTS, AUDIT, CHECKPOINTS
+from streams.topics import ACCESS, ALERTS, AUDIT, CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,9 +25,9 @@ _POLL_MS = 1000
 
 
 async def indexed_records(settings: KafkaSettings) -> AsyncIterator[Sequence[ConsumerRecord]]:
-    """Yield the records of audit frames and alerts up to what the index role has committed."""
+    """Yield records of audit frames, alerts and accesses up to what `index` has committed."""
     ends = await _committed(settings)
-    async with _consumer(settings, AUDIT, ALERTS) as consumer:
+    async with _consumer(settings, AUDIT, ALERTS, ACCESS) as consumer:
         owned = {item: ends[item] for item in consumer.assignment() if item in ends}
         async for records in _up_to(consumer, owned):
             yield records

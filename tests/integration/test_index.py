@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from config.settings import load_settings
+from streams.content.access import new_access, record_access
 from streams.frames import encode_frame
 from streams.ledger.kafka import indexed_records, published_notes
 from streams.ledger.note import load_verifier
 from streams.ledger.trail import compare_rows, verify_trail
 from streams.roles.index import build_rows
-from streams.store.search import AuditUnavailable, Query, open_reader, search, windows
+from streams.store.search import AuditUnavailable, Query, get, open_reader, search, windows
 from streams.store.trail import SqliteTrail
 from streams.topics import ALERTS, AUDIT, dlq
 from tests.integration.killing import produce, role_process
@@ -104,6 +105,28 @@ async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path)
             item for item in search(reader, Query(kind="alert")) if item.event_id == raised.id
         ]
     assert json.loads(found.body)["event"]["kind"] == "alert"
+
+
+async def test_an_access_to_content_is_stored_and_chained(broker, tmp_path, monkeypatch):
+    path = tmp_path / "audit.sqlite"
+    for name, value in environment(broker, path).items():
+        monkeypatch.setenv(name, value)
+    access = new_access("content-access", "ticket 4711", ids=["a"])
+    await asyncio.to_thread(record_access, access, load_settings().kafka)
+
+    def found():
+        try:
+            with open_reader(path) as reader:
+                return get(reader, access.id)
+        except AuditUnavailable:
+            return None
+
+    with role_process("index", environment(broker, path)) as role:
+        await role.until(lambda: found() is not None)
+    assert json.loads(found().body)["event"]["reason"] == "ticket 4711"
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    with open_reader(path) as reader:
+        assert verify_trail(SqliteTrail(reader), verifier).faults == ()
 
 
 async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, monkeypatch):

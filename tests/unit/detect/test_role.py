@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
 from config.errors import Fatal
@@ -140,3 +141,13 @@ async def test_state_that_took_half_a_chunk_is_never_saved_or_acknowledged(
     assert role._store.read("detect-vedette.interactions.v1-0") is None
     with pytest.raises(Fatal, match="the detectors failed"):
         await role.process(chunk_of([frame(2, 2)], 1, SOURCE, lambda: None))
+
+
+def test_an_audit_frame_with_much_content_is_cut_into_records_of_bearable_size(monkeypatch):
+    monkeypatch.setattr(detect, "MAX_AUDIT_BYTES", 2000)
+    columns = {"id": [f"i-{n}" for n in range(9)], "content": [b"x" * 500] * 9}
+    audit = pa.table(columns).to_batches()[0]
+    parts = detect.bounded(audit)
+    assert pa.Table.from_batches(parts).equals(pa.table(columns))
+    assert all(part.num_rows <= 4 for part in parts)
+    assert detect.bounded(audit.slice(0, 0)) == []

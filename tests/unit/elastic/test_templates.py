@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from streams.content.access import access_row, new_access
 from streams.elastic.document import Place, with_place, without_content
 from streams.elastic.streams import checkpoint_document
 from streams.elastic.templates import load_resources
@@ -28,6 +29,8 @@ ROWS = {
     **{f"interaction-{n}": row for n, row in enumerate(audit_rows(frame(FULL, BARE, CHAT)))},
     "alert": alert_row(alert()),
     "dead letter": dead_letter_row(letter()),
+    "access": access_row(msgspec.json.encode(new_access("content-search", "why", ids=["a"]))),
+    "content": audit_rows(frame({**CHAT, "content_key": "2026-11-22.ab", "content": b"x"}))[0],
     "erasure": erasure_row(Erased(PLACE.origin, (1, 2, 9)), "request"),
 }
 
