@@ -170,6 +170,17 @@ class DetectSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class CheckpointWebhook(_Section):
+    """Where signed checkpoints go by Standard Webhooks: a host of somebody else."""
+
+    url: SecretStr
+    secret: SecretStr
+    timeout_s: float = Field(default=15.0, gt=0, le=60)
+    allow_private: bool = Field(
+        default=False, description="permit http and loopback or private addresses"
+    )
+
+
 class IndexSettings(_Section):
     """Where the audit trail goes."""
 
@@ -198,6 +209,7 @@ class IndexSettings(_Section):
     checkpoint_file: Path | None = Field(
         default=None, description="checkpoints are appended to it; best on another machine"
     )
+    checkpoint_webhook: CheckpointWebhook | None = None
 
 
 def _without_credentials(url: str) -> str:

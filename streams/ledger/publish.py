@@ -15,6 +15,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from streams.ledger.log import Segment
+from streams.ledger.metrics import CHECKPOINTS_SENT
 from streams.ledger.note import BadNote
 from streams.topics import CHECKPOINTS
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.ledger.note import Checkpoint, NoteVerifier
+    from streams.ledger.witness import Witness
     from streams.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -38,7 +40,7 @@ MAX_FILE_BYTES = 1 << 30
 
 
 class Publisher:
-    """Sends closed segments to their topic and appends them to a file.
+    """Sends closed segments to their topic, to a file and to a webhook.
 
     Parameters
     ----------
@@ -46,9 +48,12 @@ class Publisher:
         Started producer.
     path
         File, best on another machine; None: none.
+    witness
+        Posts them to a webhook; None: none.
     """
 
-    def __init__(self, producer: Sender, path: Path | None) -> None:
+    def __init__(self, producer: Sender, path: Path | None, witness: Witness | None = None) -> None:
+        self._witness = witness
         self._producer = producer
         self._path = path
         self._lock = asyncio.Lock()
@@ -57,6 +62,8 @@ class Publisher:
         """Deliver segments; a destination that fails is told, not waited for."""
         if not segments:
             return
+        if self._witness is not None:
+            self._witness.owe(segments)
         lines = [msgspec.json.encode(segment) for segment in segments]
         for work, where in (
             (self._to_topic(segments, lines), "topic"),
@@ -65,7 +72,15 @@ class Publisher:
             try:
                 await work
             except (KafkaError, OSError) as error:
+                CHECKPOINTS_SENT.labels(to=where, result="failed").inc()
                 _tell(where, error)
+            else:
+                CHECKPOINTS_SENT.labels(to=where, result="delivered").inc()
+
+    async def close(self, timeout_s: float) -> None:
+        """Disconnect from the webhook."""
+        if self._witness is not None:
+            await self._witness.close(timeout_s)
 
     async def _to_topic(self, segments: Sequence[Segment], lines: Sequence[bytes]) -> None:
         for segment, line in zip(segments, lines, strict=True):

@@ -19,6 +19,7 @@ from streams.dlq import DeadLetters
 from streams.frames import AUDIT_SCHEMA, decode_frame
 from streams.ledger.note import ensure_signer
 from streams.ledger.publish import Publisher
+from streams.ledger.witness import Witness
 from streams.producer import Producer
 from streams.respond.alerts import Alert
 from streams.roles.background import Background
@@ -56,7 +57,11 @@ class IndexRole:
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
-        self._publisher = Publisher(self._producer, settings.index.checkpoint_file)
+        index = settings.index
+        hook = index.checkpoint_webhook
+        self._publisher = Publisher(
+            self._producer, index.checkpoint_file, Witness(hook) if hook else None
+        )
         self._sink = make_sink(settings, self._publish, self._dead_letters)
         self._namespace = settings.elastic.namespace
         # One thread builds documents, in the order of the chunks, while another commits.
@@ -99,6 +104,7 @@ class IndexRole:
         await self._sink.close()
         await asyncio.sleep(0)  # the last segments were handed over by another thread
         await self._publishing.finish(PUBLISH_TIMEOUT_S)
+        await self._publisher.close(PUBLISH_TIMEOUT_S)
         await self._producer.stop()
         self._builder.shutdown(wait=False)
         self._background.check()
