@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from streams.kafka import aiokafka_options
 from streams.ledger.log import Segment
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
 INDEX_GROUP = "vedette-index"
 _POLL_MS = 1000
+#: What the index role makes documents of, apart from dead letters.
+_INDEXED = (AUDIT, ALERTS, ACCESS)
 
 
 async def indexed_records(settings: KafkaSettings) -> AsyncIterator[Sequence[ConsumerRecord]]:
     """Yield records of audit frames, alerts and accesses up to what `index` has committed."""
     ends = await _committed(settings)
-    async with _consumer(settings, AUDIT, ALERTS, ACCESS) as consumer:
+    async with _consumer(settings, *_INDEXED) as consumer:
         owned = {item: ends[item] for item in consumer.assignment() if item in ends}
         async for records in _up_to(consumer, owned):
             yield records
@@ -41,6 +44,22 @@ async def published_notes(settings: KafkaSettings) -> list[str]:
             _note(record.value) async for records in _up_to(consumer, ends) for record in records
         ]
     return [note for note in notes if note]
+
+
+async def waiting_records(settings: KafkaSettings) -> dict[str, int] | None:
+    """Return how many records of each topic the index role has not committed; None: no Kafka."""
+    try:
+        ends = await _committed(settings)
+        async with _consumer(settings, *_INDEXED) as consumer:
+            partitions = consumer.assignment()
+            newest = await consumer.end_offsets(partitions)
+            oldest = await consumer.beginning_offsets(partitions)
+    except (KafkaError, OSError):
+        return None
+    waiting = dict.fromkeys(_INDEXED, 0)
+    for item in partitions:
+        waiting[item.topic] += newest[item] - max(oldest[item], ends.get(item, 0))
+    return waiting
 
 
 @contextlib.asynccontextmanager

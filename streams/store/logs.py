@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -260,8 +261,8 @@ def _placed(held: _Open, rows: Sequence[Row]) -> list[tuple[object, ...]]:
     leaves = [leaf_hash(row.body) for row in rows]
     links = held.log.append(leaves)
     return [
-        (*row[:STORED_FIELDS], key, first + number, leaf, link)
-        for number, (row, leaf, link) in enumerate(zip(rows, leaves, links, strict=True))
+        row[:STORED_FIELDS] + (key, position, leaf, link)  # noqa: RUF005 - unpacking costs more
+        for position, row, leaf, link in zip(count(first), rows, leaves, links, strict=False)
     ]
 
 

@@ -23,10 +23,13 @@ import msgspec
 from streams.store.totals import Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from config.settings import IndexSettings
     from streams.store.row import Row
+
+    #: Model, tenant, and start of a window in microseconds.
+    _Key = tuple[str | None, str | None, int]
 
 #: Clients of a window are counted exactly up to so many, within 3 % beyond.
 MOST_HASHES = 1024
@@ -151,32 +154,34 @@ class Windows:
         """Return what `Windows` needs to go on."""
         return _encode(_State(self._watermark_us, list(self._open.values())))
 
-    def add(self, rows: Iterable[Row], first: int) -> list[Closed]:
+    def add(self, rows: Sequence[Row], first: int) -> list[Closed]:
         """Count rows that were appended to the log from place ``first`` on; return closed windows.
 
         Rows without measures count as alerts if they are any, and not otherwise.
         """
-        length_us = self._rules.length_us
-        groups: dict[tuple[str | None, str | None, int], list[Row]] = {}
-        places: dict[tuple[str | None, str | None, int], int] = {}
-        for place, row in enumerate(rows, first):
-            if row.measures is None and row.kind != "alert":
-                continue
-            key = (row.model, row.tenant, row.ts - row.ts % length_us)
-            group = groups.get(key)
-            if group is None:
-                groups[key] = [row]
-                places[key] = place
-            else:
-                group.append(row)
-        if not groups:
+        counted = [row for row in rows if row.measures is not None or row.kind == "alert"]
+        if not counted:
             return []
-        for key, group in groups.items():
-            self._window(key, places[key]).add(group)
-        newest_us = max(row.ts for group in groups.values() for row in group)
+        for key, (place, group) in self._grouped(counted, first).items():
+            self._window(key, place).add(group)
+        newest_us = max([row.ts for row in counted])
         self._watermark_us = max(self._watermark_us, newest_us)
         self._touched_s = time.monotonic()
         return self._close_due()
+
+    def _grouped(self, rows: Sequence[Row], first: int) -> dict[_Key, tuple[int, Sequence[Row]]]:
+        """Return rows by their window, with the place of its first one."""
+        length_us = self._rules.length_us
+        starts = [row.ts // length_us for row in rows]
+        models, tenants = {row.model for row in rows}, {row.tenant for row in rows}
+        if len(models) == len(tenants) == 1 and min(starts) == max(starts):
+            # The usual case: a chunk of one model within one minute.
+            return {(models.pop(), tenants.pop(), starts[0] * length_us): (first, rows)}
+        groups: dict[_Key, tuple[int, list[Row]]] = {}
+        for place, (start, row) in enumerate(zip(starts, rows, strict=True), first):
+            key = row.model, row.tenant, start * length_us
+            groups.setdefault(key, (place, []))[1].append(row)
+        return dict(groups)
 
     def seconds_until_due(self) -> float | None:
         """Return after how much silence the open windows are written; None if there are none."""
@@ -188,7 +193,7 @@ class Windows:
         """Close all windows: the log is silent."""
         return [self._close(key) for key in sorted(self._open, key=self._order)]
 
-    def _window(self, key: tuple[str | None, str | None, int], place: int) -> _Window:
+    def _window(self, key: _Key, place: int) -> _Window:
         window = self._open.get(key)
         if window is None:
             # A late part waits as long as any other, or every late row would be one.
@@ -205,10 +210,10 @@ class Windows:
             due += rest[:excess]
         return [self._close(key) for key in sorted(due, key=self._order)]
 
-    def _order(self, key: tuple[str | None, str | None, int]) -> int:
+    def _order(self, key: _Key) -> int:
         return self._open[key].first
 
-    def _close(self, key: tuple[str | None, str | None, int]) -> Closed:
+    def _close(self, key: _Key) -> Closed:
         window = self._open.pop(key)
         text = f"{self._origin}\0{window.first}\0{window.model}\0{window.tenant}\0{window.start_us}"
         return Closed(

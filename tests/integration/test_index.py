@@ -13,7 +13,7 @@ import pytest
 from config.settings import load_settings
 from streams.content.access import new_access, record_access
 from streams.frames import encode_frame
-from streams.ledger.kafka import indexed_records, published_notes
+from streams.ledger.kafka import indexed_records, published_notes, waiting_records
 from streams.ledger.note import load_verifier
 from streams.ledger.trail import compare_rows, verify_trail
 from streams.roles.index import build_rows
@@ -127,6 +127,17 @@ async def test_an_access_to_content_is_stored_and_chained(broker, tmp_path, monk
     verifier = load_verifier(tmp_path / "keys" / "audit.pub")
     with open_reader(path) as reader:
         assert verify_trail(SqliteTrail(reader), verifier).faults == ()
+
+
+async def test_what_waits_to_be_indexed_is_counted(broker, tmp_path, monkeypatch):
+    for name, value in environment(broker, tmp_path / "audit.sqlite").items():
+        monkeypatch.setenv(name, value)
+    before = await waiting_records(load_settings().kafka)
+    await produce(broker, AUDIT, frames(uuid.uuid4().hex, 3))
+    after = await waiting_records(load_settings().kafka)
+    assert after[AUDIT] - before[AUDIT] == 3
+    monkeypatch.setenv("VEDETTE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    assert await waiting_records(load_settings().kafka) is None
 
 
 async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, monkeypatch):
