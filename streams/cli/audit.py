@@ -214,6 +214,10 @@ def verify(
     kafka: Annotated[
         bool, Parameter(help="also against records and checkpoints that Kafka still holds")
     ] = False,
+    source: Annotated[
+        Literal["store", "kafka"],
+        Parameter(help="kafka: what it still holds, without a store"),
+    ] = "store",
     key: Annotated[Path | None, Parameter(help="public key of the checkpoints (.pub)")] = None,
     json: Annotated[bool, Parameter(help="one JSON object")] = False,
 ) -> None:
@@ -226,13 +230,19 @@ def verify(
     --------
     ``vedette audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub``
         The whole trail, against checkpoints and a key that the trail's writer cannot change.
+    ``vedette audit verify --source kafka --key audit.pub``
+        The topics against the checkpoints that were published, wherever the trail lies.
     ``vedette audit verify --record vedette.events.v1-2-41-0``
         One record, without reading the others.
     """
     from streams.cli.audit_check import check_record, check_trail, verifier_at
 
     verifier = verifier_at(key)
-    if record is not None:
+    if source == "kafka":
+        from streams.cli.audit_kafka import check_topics
+
+        check_topics(verifier, as_json=json)
+    elif record is not None:
         check_record(record, verifier)
     else:
         check_trail(verifier, checkpoints, kafka=kafka, as_json=json)

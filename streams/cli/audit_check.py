@@ -85,6 +85,17 @@ def check_trail(
             report = report._replace(
                 faults=(*report.faults, *asyncio.run(_compared(trail, settings)))
             )
+    tell(report, as_json=as_json)
+
+
+def tell(report: TrailReport, *, as_json: bool) -> None:
+    """Say what was found.
+
+    Raises
+    ------
+    TamperedError
+        If anything was changed.
+    """
     if as_json:
         sys.stdout.write(msgspec.json.encode(report._asdict()).decode() + "\n")
     else:
@@ -110,8 +121,8 @@ def _print_report(report: TrailReport) -> None:
     console.print(logs)
     if report.expired:
         console.print(
-            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch "
-            "drops what is older than its retention."
+            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch and "
+            "Kafka drop what is older than their retention."
         )
     if not report.faults:
         console.print(

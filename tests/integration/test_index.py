@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from config.settings import load_settings
+from streams.cli.audit_kafka import verify_topics
 from streams.content.access import new_access, record_access
 from streams.frames import encode_frame
 from streams.ledger.kafka import indexed_records, published_notes, waiting_records
@@ -164,6 +165,27 @@ async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, 
             faults += compare_rows(SqliteTrail(reader), build_rows(records)[0])
     ours = [(item.kind, item.event_id) for item in faults if str(item.event_id).startswith(run)]
     assert ours == [("altered", f"{run}-3")]
+
+
+async def test_the_topics_are_verified_without_any_store(broker, tmp_path, monkeypatch):
+    run, path = uuid.uuid4().hex, tmp_path / "audit.sqlite"
+    for name, value in environment(broker, path).items():
+        monkeypatch.setenv(name, value)
+    await produce(broker, AUDIT, frames(run, 10))
+    with role_process(
+        "index", {**environment(broker, path), "VEDETTE_INDEX__CHECKPOINT_INTERVAL_S": "1"}
+    ) as role:
+        await role.until(lambda: len(stored(path, run)) == 10 * ROWS)
+        await role.until(lambda: signed(path) > 0)
+        await asyncio.sleep(1.5)  # until the offset is committed
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    origin = first_origin(path)
+    path.unlink()
+    report = await verify_topics(load_settings(), verifier)
+    (ours,) = [item for item in report.logs if item.origin == origin]
+    assert (ours.faults, ours.size > 0) == ((), True)
+    # Those of other tests' keys are no checkpoints to this one.
+    assert {fault.kind for fault in report.faults} <= {"checkpoint"}
 
 
 def signed(path):
