@@ -24,6 +24,7 @@ class Filters:
     model: Annotated[str | None, Parameter(help="name of the model")] = None
     tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None
     rule: Annotated[str | None, Parameter(help="alerts of this detector")] = None
+    alert: Annotated[str | None, Parameter(help="interactions that this alert names")] = None
     text: Annotated[str | None, Parameter(help="words of the message")] = None
     since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None
     until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None
@@ -31,14 +32,16 @@ class Filters:
 
     def query(self, limit: int = 0) -> Query:
         """Return what the stores understand."""
-        from streams.cli.view import parse_time
+        from streams.cli.view import interactions_of, parse_time
         from streams.store.search import Query
 
         now = datetime.now(UTC)
         values = asdict(self)
         since_us = parse_time(values.pop("since"), now)
         until_us = parse_time(values.pop("until"), now)
-        return Query(**values, since_us=since_us, until_us=until_us, limit=limit)
+        alert = values.pop("alert")
+        ids = None if alert is None else interactions_of(alert)
+        return Query(**values, ids=ids, since_us=since_us, until_us=until_us, limit=limit)
 
 
 _ALL = Filters()

@@ -101,6 +101,33 @@ def audit_reader() -> Iterator[Reader]:
         yield SqliteReader(connection)
 
 
+class _Named(msgspec.Struct):
+    interactions: list[str]
+
+
+class _Alert(msgspec.Struct):
+    vedette: _Named
+
+
+def interactions_of(alert: str) -> str:
+    """Return the ids of the interactions that an alert names, as a JSON array.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such alert.
+    """
+    with audit_reader() as reader:
+        document = reader.get(alert)
+    if document is None or document.kind != "alert":
+        raise ConfigError(f"no alert has the id {shown(alert, 128)}")
+    try:
+        named = msgspec.json.decode(document.body, type=_Alert).vedette.interactions
+    except msgspec.DecodeError:
+        raise ConfigError(f"the content of {shown(alert, 128)} was erased") from None
+    return msgspec.json.encode(named).decode()
+
+
 @contextlib.contextmanager
 def audit_trail() -> Iterator[ProvenTrail]:
     """Open the logs of the store that the settings name."""

@@ -120,6 +120,8 @@ def search_query(query: Query) -> dict[str, Any]:
         filters.append({"term": {"event.kind": _KINDS.get(query.kind, query.kind)}})
     if query.text is not None:
         filters.append({"match_phrase": {"message": query.text}})
+    if query.ids is not None:
+        filters.append({"terms": {"event.id": msgspec.json.decode(query.ids)}})
     times = {
         name: iso(_EPOCH + timedelta(microseconds=value))
         for name, value in (("gte", query.since_us), ("lt", query.until_us))

@@ -42,7 +42,10 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which documents; what is None does not restrict. Times in microseconds, end excluded."""
+    """Which documents; what is None does not restrict. Times in microseconds, end excluded.
+
+    ``ids`` are those of the documents, as a JSON array.
+    """
 
     client: str | None = None
     model: str | None = None
@@ -50,6 +53,7 @@ class Query:
     kind: Kind | None = None
     rule: str | None = None
     text: str | None = None
+    ids: str | None = None
     since_us: int | None = None
     until_us: int | None = None
     limit: int = 100
@@ -69,6 +73,7 @@ _CONDITIONS = {
         "CASE WHEN length(body) THEN instr(lower(json_extract(CAST(body AS TEXT), "
         "'$.message')), lower(?)) ELSE 0 END"
     ),
+    "ids": "event_id IN (SELECT value FROM json_each(?))",
     "since_us": "ts >= ?",
     "until_us": "ts < ?",
 }
