@@ -50,6 +50,17 @@ _BARE_INSERT = (
 )
 
 
+class Measured(msgspec.Struct):
+    """What windows add up, as audit frames bring it."""
+
+    status: int | None
+    latency_us: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    scanned: bool
+    confidence: float | None
+
+
 def rows(count: int) -> list[Row]:
     """Return rows whose bodies have about a thousand bytes, as real ones do."""
     filler = "x" * 700
@@ -69,6 +80,7 @@ def rows(count: int) -> list[Row]:
             ),
             "vedette.events.v1/0",
             number << 20,
+            Measured(200, 1000 + number % 5000, None, None, scanned=True, confidence=0.9),
         )
         for number in range(count)
     ]

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.content import ContentSettings
 from config.errors import ConfigError
 from config.respond import (
     MetricsSettings,
@@ -26,6 +27,7 @@ from config.section import Section as _Section
 
 __all__ = [
     "ENV_PREFIX",
+    "ContentSettings",
     "DetectSettings",
     "IndexSettings",
     "IngestSettings",
@@ -179,6 +181,17 @@ class DetectSettings(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class CheckpointWebhook(_Section):
+    """Where signed checkpoints go by Standard Webhooks: a host of somebody else."""
+
+    url: SecretStr
+    secret: SecretStr
+    timeout_s: float = Field(default=15.0, gt=0, le=60)
+    allow_private: bool = Field(
+        default=False, description="permit http and loopback or private addresses"
+    )
+
+
 class IndexSettings(_Section):
     """Where the audit trail goes."""
 
@@ -189,6 +202,10 @@ class IndexSettings(_Section):
         pattern=r"^[a-z0-9][a-z0-9.-]{0,60}$",
         description="first part of the names of the logs, and name of their key",
     )
+    window_s: int = Field(
+        default=60, ge=1, le=86_400, description="event time that calls are added up over"
+    )
+    window_lateness_s: int = Field(default=30, ge=0, le=86_400)
     retention_days: int | None = Field(
         default=None, ge=1, description="content of older documents is erased (SQLite)"
     )
@@ -203,6 +220,7 @@ class IndexSettings(_Section):
     checkpoint_file: Path | None = Field(
         default=None, description="checkpoints are appended to it; best on another machine"
     )
+    checkpoint_webhook: CheckpointWebhook | None = None
 
 
 def _without_credentials(url: str) -> str:
@@ -278,6 +296,7 @@ class Settings(BaseSettings):
     detect: DetectSettings = DetectSettings()
     respond: RespondSettings = RespondSettings()
     index: IndexSettings = IndexSettings()
+    content: ContentSettings = ContentSettings()
     elastic: ElasticSettings = ElasticSettings()
     kibana: KibanaSettings = KibanaSettings()
     verdicts: VerdictsSettings = VerdictsSettings()
@@ -303,6 +322,11 @@ class Settings(BaseSettings):
     def audit_database(self) -> Path:
         """SQLite file of the audit trail."""
         return self.audit_db or self.home / "audit.sqlite"
+
+    @property
+    def content_keys(self) -> Path:
+        """Directory of the keys of kept content."""
+        return self.content.keys_dir or self.home / "keys" / "content"
 
     @property
     def checkpoint_key(self) -> Path:

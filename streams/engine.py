@@ -21,12 +21,13 @@ from streams.frames import AUDIT_SCHEMA
 from streams.positions import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
     from detectors.finding import Finding
     from models.profiles import LoadedProfile
+    from streams.content.keeper import Kept
 
 #: Models beyond this many are audited as not scanned: a name costs nothing to invent.
 MAX_MODELS = 64
@@ -61,7 +62,13 @@ class Engine:
         Interactions of models there was no room for.
     """
 
-    def __init__(self, profiles: Mapping[str, LoadedProfile], options: EngineOptions) -> None:
+    def __init__(
+        self,
+        profiles: Mapping[str, LoadedProfile],
+        options: EngineOptions,
+        keep: Callable[[pa.RecordBatch], Kept] | None = None,
+    ) -> None:
+        self._keep = keep
         self._profiles = profiles
         self._options = options
         self._positions = Positions()
@@ -89,7 +96,8 @@ class Engine:
             for code, name in enumerate(names):
                 rows = np.flatnonzero(model == code)
                 findings += self._process_model(str(name), batch, rows, watermark, columns)
-        return Detected(findings, _audit_frame(batch, columns), replayed)
+        kept = self._keep(batch) if self._keep else None
+        return Detected(findings, _audit_frame(batch, columns, kept), replayed)
 
     def finish(self) -> list[Finding]:
         """Close open windows: the recording has ended."""
@@ -238,7 +246,9 @@ class _AuditColumns:
         self.far = np.zeros(rows, np.int32)
 
 
-def _audit_frame(batch: pa.RecordBatch, columns: _AuditColumns) -> pa.RecordBatch:
+def _audit_frame(
+    batch: pa.RecordBatch, columns: _AuditColumns, kept: Kept | None
+) -> pa.RecordBatch:
     known = columns.confidence >= 0
     added = {
         "prompt_chars": pc.utf8_length(batch.column("prompt")).cast(pa.int32()),
@@ -248,6 +258,8 @@ def _audit_frame(batch: pa.RecordBatch, columns: _AuditColumns) -> pa.RecordBatc
         "confidence": pa.array(_real(columns.confidence), mask=~known),
         "near_log_e": pa.array(_real(columns.near), mask=~columns.scanned),
         "far_log_e": pa.array(_real(columns.far), mask=~columns.scanned),
+        "content_key": kept.key if kept else pa.nulls(batch.num_rows, pa.string()),
+        "content": kept.data if kept else pa.nulls(batch.num_rows, pa.binary()),
     }
     arrays = [
         added[field.name] if field.name in added else batch.column(field.name)

@@ -64,6 +64,9 @@ AUDIT_SCHEMA = pa.schema(
         pa.field("confidence", pa.float32()),
         pa.field("near_log_e", pa.float32()),
         pa.field("far_log_e", pa.float32()),
+        # what a tenant allows to be kept, encrypted
+        pa.field("content_key", pa.string()),
+        pa.field("content", pa.binary()),
     ]
 )
 

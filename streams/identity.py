@@ -120,7 +120,7 @@ def load_pseudonyms(settings: Settings) -> Pseudonyms:
     epoch = settings.pseudonym_epoch
     if settings.pseudonym_key is not None:
         return Pseudonyms(settings.pseudonym_key.get_secret_value().encode(), epoch)
-    return Pseudonyms(_created_once(_key_file(settings, epoch)), epoch)
+    return Pseudonyms(created_once(_key_file(settings, epoch)), epoch)
 
 
 def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
@@ -151,8 +151,8 @@ def _key_file(settings: Settings, epoch: int) -> Path:
     return settings.home / "keys" / f"pseudonym-{epoch}.key"
 
 
-def _created_once(path: Path) -> bytes:
-    """Read the key file; several workers that start together agree on one."""
+def created_once(path: Path) -> bytes:
+    """Read a key file, making it if there is none; workers that start together agree on one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():

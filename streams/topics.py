@@ -18,6 +18,8 @@ FINDINGS = "vedette.findings.v1"
 AUDIT = "vedette.audit.v1"
 ALERTS = "vedette.alerts.v1"
 VERDICTS = "vedette.verdicts.v1"
+#: Who read or erased kept content.
+ACCESS = "vedette.access.v1"
 CHECKPOINTS = "vedette.checkpoints.v1"
 FEEDBACK = "vedette.feedback.v1"
 #: What each process tells of itself every few seconds.
@@ -63,6 +65,7 @@ _WITH_DLQ = (
     TopicSpec(FINDINGS, 14 * DAY_MS, partitions=1),
     TopicSpec(AUDIT, 14 * DAY_MS),
     TopicSpec(ALERTS, 30 * DAY_MS, partitions=1),
+    TopicSpec(ACCESS, 365 * DAY_MS, partitions=1),
     TopicSpec(FEEDBACK, 365 * DAY_MS, partitions=1),
 )
 

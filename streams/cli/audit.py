@@ -24,6 +24,7 @@ class Filters:
     model: Annotated[str | None, Parameter(help="name of the model")] = None
     tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None
     rule: Annotated[str | None, Parameter(help="alerts of this detector")] = None
+    alert: Annotated[str | None, Parameter(help="interactions that this alert names")] = None
     text: Annotated[str | None, Parameter(help="words of the message")] = None
     since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None
     until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None
@@ -31,14 +32,16 @@ class Filters:
 
     def query(self, limit: int = 0) -> Query:
         """Return what the stores understand."""
-        from streams.cli.view import parse_time
+        from streams.cli.view import interactions_of, parse_time
         from streams.store.search import Query
 
         now = datetime.now(UTC)
         values = asdict(self)
         since_us = parse_time(values.pop("since"), now)
         until_us = parse_time(values.pop("until"), now)
-        return Query(**values, since_us=since_us, until_us=until_us, limit=limit)
+        alert = values.pop("alert")
+        ids = None if alert is None else interactions_of(alert)
+        return Query(**values, ids=ids, since_us=since_us, until_us=until_us, limit=limit)
 
 
 _ALL = Filters()
@@ -49,6 +52,8 @@ def search(
     *,
     filters: Annotated[Filters, Parameter(name="*")] = _ALL,
     limit: Annotated[int, Parameter(help="at most so many, the newest")] = 50,
+    content: Annotated[str | None, Parameter(help="words of what was said, where kept")] = None,
+    reason: Annotated[str, Parameter(help="why content has to be read")] = "",
     json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
 ) -> None:
     """Find documents, newest first, in the store that VEDETTE_INDEX__STORE names.
@@ -59,13 +64,21 @@ def search(
 
     - `vedette audit search --model digits --kind alert --json`: alerts on a model, as ECS
       documents.
+
+    - `vedette audit search --tenant acme --content "wire transfer" --reason "ticket 4711"`: calls
+      whose kept prompt or completion has these words; the search is audited.
     """
     from rich.console import Console
 
     from streams.cli.view import add_row, audit_reader, print_lines, show_time, table
 
-    with audit_reader() as reader:
-        found = reader.search(filters.query(limit))
+    if content is None:
+        with audit_reader() as reader:
+            found = reader.search(filters.query(limit))
+    else:
+        from streams.cli.audit_content import search_content
+
+        found = search_content(filters.query(), content, reason, limit)
     if json:
         print_lines(found)
         return
@@ -107,18 +120,57 @@ def export(
 
 
 @app.command
-def show(identity: Annotated[str, Parameter(help="id of an interaction or alert")]) -> None:
-    """Print one document.
+def show(
+    identity: Annotated[str, Parameter(help="id of an interaction or alert")],
+    *,
+    content: Annotated[bool, Parameter(help="what was said, where the tenant lets it be kept")] = (
+        False
+    ),
+    reason: Annotated[str, Parameter(help="why it has to be read; goes into the trail")] = "",
+) -> None:
+    """Print one document, or the content that was kept of it.
+
+    Reading content takes its keys, which lie where `detect` runs, and is itself audited before
+    anything is read.
 
     **Examples:**
 
-    - `vedette audit show vedette.events.v1-2-41-0`: the id of an interaction that an alert
-      names.
+    - `vedette audit show vedette.events.v1-2-41-0 --content --reason "ticket 4711"`: prompt and
+      completion, masked as they were kept.
     """
     from streams.cli.view import audit_reader, print_document
 
+    if content:
+        from streams.cli.audit_content import print_content
+
+        print_content(identity, reason)
+        return
     with audit_reader() as reader:
         print_document(reader.get(identity), identity)
+
+
+@app.command
+def windows(
+    *,
+    model: Annotated[str | None, Parameter(help="name of the model")] = None,
+    tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None,
+    since: Annotated[str | None, Parameter(help="a time, or a length such as 15m, 2h, 7d")] = None,
+    until: Annotated[str | None, Parameter(help="the same; this moment is excluded")] = None,
+    limit: Annotated[int, Parameter(help="at most so many, the newest")] = 50,
+    json: Annotated[bool, Parameter(help="ECS documents, one a line")] = False,
+) -> None:
+    """Show calls, clients, errors and latencies added up by minute, model and tenant.
+
+    A window has a line for each log that saw calls of it: their sum is the whole.
+
+    **Examples:**
+
+    - `vedette audit windows --model digits --since 1h`: the last hour of a model.
+    """
+    from streams.cli.audit_windows import print_windows
+
+    filters = Filters(model=model, tenant=tenant, since=since, until=until)
+    print_windows(filters.query(limit), as_json=json)
 
 
 @app.command
@@ -170,6 +222,10 @@ def verify(
     kafka: Annotated[
         bool, Parameter(help="also against records and checkpoints that Kafka still holds")
     ] = False,
+    source: Annotated[
+        Literal["store", "kafka"],
+        Parameter(help="kafka: what it still holds, without a store"),
+    ] = "store",
     key: Annotated[Path | None, Parameter(help="public key of the checkpoints (.pub)")] = None,
     json: Annotated[bool, Parameter(help="one JSON object")] = False,
 ) -> None:
@@ -183,13 +239,20 @@ def verify(
     - `vedette audit verify --checkpoints /mnt/elsewhere/checkpoints.jsonl --key audit.pub`: the
       whole trail, against checkpoints and a key that the trail's writer cannot change.
 
+    - `vedette audit verify --source kafka --key audit.pub`: the topics against the checkpoints that
+      were published, wherever the trail lies.
+
     - `vedette audit verify --record vedette.events.v1-2-41-0`: one record, without reading the
       others.
     """
     from streams.cli.audit_check import check_record, check_trail, verifier_at
 
     verifier = verifier_at(key)
-    if record is not None:
+    if source == "kafka":
+        from streams.cli.audit_kafka import check_topics
+
+        check_topics(verifier, as_json=json)
+    elif record is not None:
         check_record(record, verifier)
     else:
         check_trail(verifier, checkpoints, kafka=kafka, as_json=json)
@@ -279,17 +342,18 @@ def erase(
     before: Annotated[str | None, Parameter(help="content from before a time")] = None,
     yes: Annotated[bool, Parameter(help="do not ask, erase")] = False,
 ) -> None:
-    """Erase content from the embedded store for good; the logs stay verifiable.
+    """Erase content for good; the logs stay verifiable.
 
-    Ids and hashes stay, and a record of the erasure is chained. Stop the index role first: only
-    one program writes the database.
+    The keys of kept content are destroyed, which shreds every copy of it. In the embedded store
+    documents lose their bodies too: ids and hashes stay, and a record of the erasure is chained.
+    Stop the index role first there: only one program writes the database.
 
     **Examples:**
 
     - `vedette audit erase --client u1_abc --yes`: a person asked to be forgotten.
     """
     from config.errors import ConfigError
-    from streams.cli.audit_check import erase_content
+    from streams.cli.audit_content import erase_content
     from streams.cli.view import parse_time
     from streams.store.erasure import Erasure
 

@@ -14,7 +14,7 @@ from config.errors import ConfigError, VedetteError
 from config.settings import load_settings
 from streams.cli.view import add_row, audit_trail, table
 from streams.ledger.kafka import indexed_records, published_notes
-from streams.ledger.note import Checkpoint, NoteVerifier, ensure_signer, load_verifier
+from streams.ledger.note import Checkpoint, NoteVerifier, load_verifier
 from streams.ledger.proof import (
     InclusionProof,
     ProofFailed,
@@ -28,8 +28,6 @@ from streams.ledger.publish import read_notes
 from streams.ledger.trail import ProvenTrail, TrailReport, compare_rows, verify_trail
 from streams.respond.text import shown
 from streams.roles.index import build_rows
-from streams.store.logs import Logs, SegmentRules
-from streams.store.sqlite import AuditWriter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from config.settings import KafkaSettings
     from streams.ledger.report import Fault
-    from streams.store.erasure import Erasure
 
 RECORD_FILE, PROOF_FILE = "record.json", "proof.json"
 MAX_EVIDENCE_BYTES = 16 << 20
@@ -88,6 +85,17 @@ def check_trail(
             report = report._replace(
                 faults=(*report.faults, *asyncio.run(_compared(trail, settings)))
             )
+    tell(report, as_json=as_json)
+
+
+def tell(report: TrailReport, *, as_json: bool) -> None:
+    """Say what was found.
+
+    Raises
+    ------
+    TamperedError
+        If anything was changed.
+    """
     if as_json:
         sys.stdout.write(msgspec.json.encode(report._asdict()).decode() + "\n")
     else:
@@ -113,8 +121,8 @@ def _print_report(report: TrailReport) -> None:
     console.print(logs)
     if report.expired:
         console.print(
-            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch "
-            "drops what is older than its retention."
+            f"{report.expired:,} records at the beginning of the logs are gone: Elasticsearch and "
+            "Kafka drop what is older than their retention."
         )
     if not report.faults:
         console.print(
@@ -224,20 +232,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         raise ConfigError(f"{path} cannot be read; `vedette audit prove` writes it") from None
-
-
-def erase_content(erasure: Erasure) -> None:
-    """Erase content of the embedded store and say how much."""
-    settings = load_settings()
-    if not settings.audit_database.is_file():
-        raise ConfigError(f"there is no audit database at {settings.audit_database}")
-    signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
-    writer = AuditWriter(
-        settings.audit_database, logs=Logs(settings.index.log_name, signer, SegmentRules())
-    )
-    writer.open()
-    try:
-        count = writer.erase(erasure).result()
-    finally:
-        writer.close()
-    sys.stdout.write(f"the content of {count:,} documents was erased\n")

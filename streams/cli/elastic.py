@@ -50,25 +50,33 @@ def doctor(
         Literal["writer", "reader", "setup"], Parameter(help="what the API key is for")
     ] = "writer",
 ) -> None:
-    """Look at connection, version, privileges, templates and documents; exit code 1 if unwell.
+    """Look at connection, version, privileges, templates, documents and lag; exit code 1 if unwell.
+
+    The lag is what Kafka holds and the index role has not stored yet.
 
     **Examples:**
 
     - `vedette elastic doctor`: what is wrong with the server, and what to do.
     """
+    import asyncio
+
     from rich.console import Console
 
     from config.errors import VedetteError
     from config.settings import load_settings
     from streams.cli.view import add_row, table
     from streams.elastic.client import open_client
-    from streams.elastic.doctor import examine
+    from streams.elastic.doctor import examine, lag_check
     from streams.elastic.templates import load_resources
+    from streams.ledger.kafka import waiting_records
 
-    settings = load_settings().elastic
+    everything = load_settings()
+    settings = everything.elastic
     resources = load_resources(settings.retention_days) if settings.retention_days else None
     with open_client(settings) as client:
         checks = examine(client, resources, role)
+    waiting = asyncio.run(waiting_records(everything.kafka))
+    checks.append(lag_check(waiting, everything.watch.lag_records))
     shown = table("Elasticsearch", "what", "", "found")
     for check in checks:
         mark = {True: "ok", False: "FAILED", None: "-"}[check.ok]

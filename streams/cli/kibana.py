@@ -28,7 +28,8 @@ def install() -> None:
 
     done = asyncio.run(bring(load_settings().kibana))
     sys.stdout.write(
-        f"Kibana {done.version}: {done.objects} objects and {done.rules} rule imported; "
+        f"Kibana {done.version}: {done.objects} objects and {done.rules} rule imported, "
+        f"{done.by_api} dashboards by the Dashboards API; "
         "switch the rule on in Security\n"
     )
 

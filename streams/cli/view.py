@@ -79,6 +79,9 @@ class Reader(Protocol):
     def get(self, event_id: str) -> Document | None:
         """Return the document of an interaction or alert id."""
 
+    def windows(self, query: Query) -> list[bytes]:
+        """Return the documents of the newest windows, newest first."""
+
 
 @contextlib.contextmanager
 def audit_reader() -> Iterator[Reader]:
@@ -96,6 +99,33 @@ def audit_reader() -> Iterator[Reader]:
         return
     with open_reader(settings.audit_database) as connection:
         yield SqliteReader(connection)
+
+
+class _Named(msgspec.Struct):
+    interactions: list[str]
+
+
+class _Alert(msgspec.Struct):
+    vedette: _Named
+
+
+def interactions_of(alert: str) -> str:
+    """Return the ids of the interactions that an alert names, as a JSON array.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such alert.
+    """
+    with audit_reader() as reader:
+        document = reader.get(alert)
+    if document is None or document.kind != "alert":
+        raise ConfigError(f"no alert has the id {shown(alert, 128)}")
+    try:
+        named = msgspec.json.decode(document.body, type=_Alert).vedette.interactions
+    except msgspec.DecodeError:
+        raise ConfigError(f"the content of {shown(alert, 128)} was erased") from None
+    return msgspec.json.encode(named).decode()
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from streams.elastic.client import error_type
 from streams.elastic.templates import load_roles, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from elasticsearch import Elasticsearch
 
@@ -39,6 +39,7 @@ def examine(client: Elasticsearch, resources: list[Resource] | None, role: str) 
         _guarded("privileges", lambda: _privileges(client, role)),
         _guarded("templates", lambda: _templates(client, resources)),
         _guarded("documents", lambda: _documents(client)),
+        _guarded("windows", lambda: _windows(client)),
     ]
 
 
@@ -129,3 +130,20 @@ def _documents(client: Elasticsearch) -> Check:
         return Check("documents", ok=None, text="none yet")
     newest = hits["hits"][0]["_source"]["@timestamp"]
     return Check("documents", ok=True, text=f"{hits['total']['value']:,}, the newest of {newest}")
+
+
+def _windows(client: Elasticsearch) -> Check:
+    count = client.count(index="metrics-vedette.window-*", ignore_unavailable=True)["count"]
+    return Check("windows", ok=True if count else None, text=f"{count:,}" if count else "none yet")
+
+
+def lag_check(waiting: Mapping[str, int] | None, most: int) -> Check:
+    """Judge the records that the index role has not stored yet, by topic; None: not known."""
+    if waiting is None:
+        text = "Kafka does not answer; look at VEDETTE_KAFKA__BOOTSTRAP_SERVERS"
+        return Check("lag", ok=None, text=text)
+    behind = {topic: count for topic, count in waiting.items() if count}
+    if not behind:
+        return Check("lag", ok=True, text="everything that Kafka holds is indexed")
+    text = ", ".join(f"{count:,} records of {topic}" for topic, count in sorted(behind.items()))
+    return Check("lag", ok=sum(behind.values()) <= most, text=f"{text} are not indexed yet")

@@ -16,6 +16,8 @@ from streams.elastic.bulk import Item
 from streams.elastic.document import Place, base36, id_prefix, with_place
 from streams.ledger.log import Log, LogState, closed_at
 from streams.ledger.merkle import leaf_hash
+from streams.store.window_document import window_row
+from streams.store.windows import DEFAULT_RULES, Windows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,9 +25,17 @@ if TYPE_CHECKING:
     from streams.ledger.log import Segment
     from streams.ledger.note import NoteSigner
     from streams.store.row import Row
+    from streams.store.windows import Closed, WindowRules
 
 #: Ids of rows without an order that are remembered; they come again only after a short rewind.
 RECENT_IDS = 1024
+
+
+class Due(msgspec.Struct, frozen=True):
+    """The document of a closed window, on its way: saved first, then sent under its id."""
+
+    id: str
+    body: bytes
 
 
 class SavedLog(msgspec.Struct, frozen=True):
@@ -40,6 +50,8 @@ class SavedLog(msgspec.Struct, frozen=True):
     blocks: tuple[bytes, ...]
     orders: dict[str, int]
     recent: tuple[str, ...]
+    windows: bytes = b""
+    due: tuple[Due, ...] = ()
 
     @property
     def state(self) -> LogState:
@@ -65,21 +77,26 @@ class PartitionLog:
         Where the log stands; see `PartitionLog.begin`.
     stream
         The data stream of the documents.
+    windows
+        How long windows are.
     """
 
-    def __init__(self, saved: SavedLog, stream: str) -> None:
+    def __init__(self, saved: SavedLog, stream: str, windows: WindowRules = DEFAULT_RULES) -> None:
         self.next_offset = saved.next_offset
         self._log = Log(saved.state)
         self._orders = dict(saved.orders)
         self._recent = dict.fromkeys(saved.recent)
         self._stream = stream
         self._prefix = id_prefix(saved.origin)
+        self._namespace = stream.rpartition("-")[2]
+        self._windows = Windows(saved.origin, windows, saved.windows)
+        self._due = list(saved.due)
 
     @classmethod
-    def begin(cls, origin: str, stream: str) -> PartitionLog:
+    def begin(cls, origin: str, stream: str, windows: WindowRules = DEFAULT_RULES) -> PartitionLog:
         """Return the log of a partition that has none."""
         state = Log.begin(origin).state
-        return cls(SavedLog(0, *state, {}, ()), stream)
+        return cls(SavedLog(0, *state, {}, ()), stream, windows)
 
     def place(self, rows: Sequence[Row], next_offset: int) -> Placed:
         """Append the rows that have not come before."""
@@ -96,15 +113,40 @@ class PartitionLog:
             for row, place in zip(fresh, places, strict=True)
         ]
         self.next_offset = next_offset
+        self._finish(self._windows.add(fresh, first))
         return Placed(tuple(fresh), tuple(places), tuple(items), self.saved())
 
     def saved(self) -> SavedLog:
         """Return what to save when everything placed so far is durable."""
-        return SavedLog(self.next_offset, *self._log.state, dict(self._orders), tuple(self._recent))
+        return SavedLog(
+            self.next_offset,
+            *self._log.state,
+            dict(self._orders),
+            tuple(self._recent),
+            self._windows.save(),
+            tuple(self._due),
+        )
+
+    def windows_due_s(self) -> float | None:
+        """Return after how much silence the windows are closed; None if none are open."""
+        return self._windows.seconds_until_due()
+
+    def close_windows(self) -> None:
+        """Close the windows: the partition is silent."""
+        self._finish(self._windows.flush())
+
+    def sent(self, due: Sequence[Due]) -> None:
+        """Forget the documents of windows that have arrived."""
+        arrived = {item.id for item in due}
+        self._due = [item for item in self._due if item.id not in arrived]
 
     def closed(self, size: int) -> None:
         """Take into account that a checkpoint covers ``size`` records."""
         self._log = Log(closed_at(self._log.state, size))
+
+    def _finish(self, closed: Sequence[Closed]) -> None:
+        rows = [window_row(item, self._namespace) for item in closed]
+        self._due += [Due(row.id, row.body) for row in rows]
 
     def _id(self, position: int) -> str:
         return f"{self._prefix}.{base36(position)}"

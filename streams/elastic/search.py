@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
+from streams.elastic.streams import window_stream
 from streams.respond.times import event_time, iso, microseconds
 from streams.store.search import MAX_LIMIT, Document
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from streams.store.search import Query
 
 PAGE = 1000
+MAX_WINDOWS = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TERMS = {
     "client": "related.user",
@@ -47,6 +49,7 @@ class ElasticReader:
     def __init__(self, client: Elasticsearch, namespace: str) -> None:
         self._client = client
         datasets = ("audit", "alert", "dlq")
+        self._windows = window_stream(namespace)
         self._index = ",".join(f"logs-vedette.{dataset}-{namespace}" for dataset in datasets)
 
     def search(self, query: Query) -> list[Document]:
@@ -74,6 +77,17 @@ class ElasticReader:
         for hit in answer["hits"]["hits"]:
             return _document(hit["_source"])
         return None
+
+    def windows(self, query: Query) -> list[bytes]:
+        """Return the documents of the newest windows, newest first."""
+        answer = self._client.search(
+            index=self._windows,
+            ignore_unavailable=True,
+            size=max(0, min(query.limit, MAX_WINDOWS)),
+            query=search_query(query),
+            sort=[{"@timestamp": "desc"}, {"event.id": "asc"}],
+        )
+        return [msgspec.json.encode(hit["_source"]) for hit in answer["hits"]["hits"]]
 
     def _pages(self, query: Query, order: str) -> Iterator[Document]:
         after = None
@@ -106,6 +120,8 @@ def search_query(query: Query) -> dict[str, Any]:
         filters.append({"term": {"event.kind": _KINDS.get(query.kind, query.kind)}})
     if query.text is not None:
         filters.append({"match_phrase": {"message": query.text}})
+    if query.ids is not None:
+        filters.append({"terms": {"event.id": msgspec.json.decode(query.ids)}})
     times = {
         name: iso(_EPOCH + timedelta(microseconds=value))
         for name, value in (("gte", query.since_us), ("lt", query.until_us))

@@ -22,10 +22,12 @@ from streams.elastic.client import make_client
 from streams.elastic.document import without_content
 from streams.elastic.logs import PartitionLog, Placed, SavedLog, close
 from streams.elastic.metrics import DOCUMENTS, LAG
+from streams.elastic.outbox import Outbox
 from streams.elastic.streams import checkpoint_document, stream_of
 from streams.ledger.log import closed_at, new_origin
 from streams.respond.times import iso
 from streams.state import SnapshotStore
+from streams.store.windows import window_rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +84,8 @@ class _Owned:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     saver: asyncio.Task[None] | None = None
     open_since_s: float | None = None
+    #: Windows among the saved ones that have been sent.
+    arrived: set[str] = field(default_factory=set)
 
 
 class ElasticSink:
@@ -111,8 +115,10 @@ class ElasticSink:
         self._on_segments = on_segments
         self._dead_letters = dead_letters
         self._store = SnapshotStore(settings.state)
+        self._windows = window_rules(settings.index)
         self._client = make_client(settings.elastic)
         self._bulk = BulkWriter(self._client, settings.elastic)
+        self._outbox = Outbox(self._client, self._bulk, settings.elastic.namespace)
         self._owned: dict[Partition, _Owned] = {}
 
     async def open(self) -> None:
@@ -125,14 +131,15 @@ class ElasticSink:
             read = await asyncio.to_thread(self._store.read, _name(partition))
             if read is None:
                 origin = new_origin(self._settings.index.log_name, *partition)
-                made = PartitionLog.begin(origin, stream)
+                made = PartitionLog.begin(origin, stream, self._windows)
                 # Before the first document: its id must not be given out a second time.
                 await self._write(partition, made.saved())
                 filled: set[int] = set()
             else:
                 saved = msgspec.json.decode(read[1], type=SavedLog)
-                made = PartitionLog(saved, stream)
+                made = PartitionLog(saved, stream, self._windows)
                 filled = await self._filled(stream, saved)
+                made.sent(await self._outbox.arrived(saved.due))
             owned = _Owned(made, made.saved(), filled)
             if owned.saved.size > owned.saved.closed:
                 owned.open_since_s = time.monotonic()
@@ -260,11 +267,12 @@ class ElasticSink:
         while True:
             # Not wait_for: in Python 3.11 it may swallow a cancellation.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._until_due_s(owned)):
+                async with asyncio.timeout(self._pause_s(owned)):
                     await owned.changed.wait()
             owned.changed.clear()
             try:
                 await self._save(partition, owned)
+                await self._send_windows(partition, owned)
                 if self._is_due(owned):
                     await self._close_segment(partition, owned)
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of it
@@ -274,17 +282,31 @@ class ElasticSink:
     async def _save(self, partition: Partition, owned: _Owned) -> None:
         done = list(takewhile(lambda item: item.durable, owned.pending))
         if done:
-            after = done[-1].placed.after
-            state = closed_at(after.state, owned.saved.closed)
-            saved = msgspec.structs.replace(after, closed=state.closed, blocks=state.blocks)
-            await self._write(partition, saved)
-            owned.saved = saved
+            await self._write_after(partition, owned, done[-1].placed.after)
             for item in done:
                 owned.pending.popleft()
                 if not item.saved.done():
                     item.saved.set_result(None)
         oldest_ms = owned.pending[0].oldest_ms if owned.pending else None
         LAG.set(0.0 if oldest_ms is None else max(0.0, time.time() - oldest_ms / 1000))
+
+    async def _write_after(self, partition: Partition, owned: _Owned, after: SavedLog) -> None:
+        """Save a state that was taken of the log before a checkpoint may have been signed."""
+        state = closed_at(after.state, owned.saved.closed)
+        saved = msgspec.structs.replace(after, closed=state.closed, blocks=state.blocks)
+        await self._write(partition, saved)
+        owned.saved = saved
+
+    async def _send_windows(self, partition: Partition, owned: _Owned) -> None:
+        """Send the windows that are saved; close those of a partition that fell silent first."""
+        if not owned.pending and owned.log.windows_due_s() == 0.0:
+            owned.log.close_windows()
+            await self._write_after(partition, owned, owned.log.saved())
+        due = [item for item in owned.saved.due if item.id not in owned.arrived]
+        if due:
+            await self._outbox.send(due)
+            owned.log.sent(due)
+            owned.arrived = {item.id for item in owned.saved.due}
 
     async def _close_segment(self, partition: Partition, owned: _Owned) -> None:
         """Sign what is saved: to Elasticsearch, then to the state, then to everybody."""
@@ -305,6 +327,11 @@ class ElasticSink:
         if not unsigned:
             return False
         return unsigned >= self._settings.index.checkpoint_records or self._until_due_s(owned) == 0
+
+    def _pause_s(self, owned: _Owned) -> float | None:
+        """Return how long there is nothing to do of one's own accord."""
+        due = (self._until_due_s(owned), None if owned.pending else owned.log.windows_due_s())
+        return min((seconds for seconds in due if seconds is not None), default=None)
 
     def _until_due_s(self, owned: _Owned) -> float | None:
         if owned.open_since_s is None or owned.saved.size == owned.saved.closed:

@@ -10,13 +10,18 @@ import msgspec
 from streams.elastic.document import base36, id_prefix
 from streams.store import ecs
 from streams.store.dead_letters import DLQ_DATASET
-from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX
+from streams.store.window_document import WINDOW_DATASET
+from streams.topics import ACCESS, ALERTS, AUDIT, DLQ_SUFFIX
 
 if TYPE_CHECKING:
     from streams.ledger.log import Segment
 
 CHECKPOINT_DATASET = "vedette.checkpoint"
-_DATASETS = {AUDIT: ecs.AUDIT_DATASET, ALERTS: ecs.ALERT_DATASET}
+_DATASETS = {
+    AUDIT: ecs.AUDIT_DATASET,
+    ACCESS: ecs.AUDIT_DATASET,
+    ALERTS: ecs.ALERT_DATASET,
+}
 #: What holds records of logs.
 LOGGED_STREAMS = "logs-vedette.audit-*,logs-vedette.alert-*,logs-vedette.dlq-*"
 CHECKPOINT_STREAMS = "logs-vedette.checkpoint-*"
@@ -26,6 +31,11 @@ def stream_of(topic: str, namespace: str) -> str:
     """Return the data stream of a topic's documents."""
     dataset = DLQ_DATASET if topic.endswith(DLQ_SUFFIX) else _DATASETS[topic]
     return f"logs-{dataset}-{namespace}"
+
+
+def window_stream(namespace: str) -> str:
+    """Return the data stream of the window aggregates."""
+    return f"metrics-{WINDOW_DATASET}-{namespace}"
 
 
 def checkpoint_document(segment: Segment, namespace: str) -> tuple[str, str, bytes]:

@@ -26,7 +26,10 @@ CHECKPOINT: Final = DataView(
 DEAD_LETTER: Final = DataView(
     "vedette-dlq", "logs-vedette.dlq-*", "Vedette dead letters", "vedette.dlq"
 )
-VIEWS: Final = (AUDIT, ALERT, CHECKPOINT, DEAD_LETTER)
+WINDOW: Final = DataView(
+    "vedette-window", "metrics-vedette.window-*", "Vedette windows", "vedette.window"
+)
+VIEWS: Final = (AUDIT, ALERT, CHECKPOINT, DEAD_LETTER, WINDOW)
 
 _CALLS = Measure("count", "Interactions")
 _CLIENTS = Measure("unique_count", "Clients", "user.id")
@@ -37,6 +40,14 @@ _UNSCANNED = Measure("count", "Not scanned", kql="vedette.scanned : false")
 _P50 = Measure("median", "Latency, median (ns)", "event.duration")
 _P95 = Measure("percentile", "Latency, p95 (ns)", "event.duration", 95)
 _RISK = Measure("max", "Highest risk", "event.risk_score")
+
+# Windows are added up already: one small document a minute, model and tenant, whatever the traffic.
+_WINDOW_CALLS = Measure("sum", "Interactions", "vedette.window.requests")
+_WINDOW_CLIENTS = Measure("max", "Clients at once", "vedette.window.clients")
+_WINDOW_ERRORS = Measure("sum", "Errors", "vedette.window.errors")
+_WINDOW_DENIED = Measure("sum", "Denied", "vedette.window.denied")
+_WINDOW_P50 = Measure("median", "Latency, median (ns)", "vedette.window.latency.p50")
+_WINDOW_P95 = Measure("max", "Latency, worst p95 (ns)", "vedette.window.latency.p95")
 
 _BY_MODEL = Terms("vedette.model.name", "Model", 10)
 _BY_CLIENT = Terms("user.id", "Client", 10)
@@ -73,11 +84,12 @@ OVERVIEW = Dashboard(
     (
         *_tiles(AUDIT, _CALLS, _CLIENTS, _DENIED, _UNSCANNED),
         Panel(
-            "traffic", "Interactions by model", "area_stacked", AUDIT, Grid(0, 6, 24, 12),
-            (_CALLS,), (_BY_MODEL,), over_time=True,
+            "traffic", "Interactions by model", "area_stacked", WINDOW, Grid(0, 6, 24, 12),
+            (_WINDOW_CALLS,), (_BY_MODEL,), over_time=True,
         ),
         Panel(
-            "latency", "Latency", "line", AUDIT, Grid(24, 6, 24, 12), (_P50, _P95), over_time=True
+            "latency", "Latency", "line", WINDOW, Grid(24, 6, 24, 12),
+            (_WINDOW_P50, _WINDOW_P95), over_time=True,
         ),
         Panel(
             "alerts", "Alerts by severity", "bar_stacked", ALERT, Grid(0, 18, 24, 12),
@@ -202,12 +214,17 @@ MODEL = Dashboard(
             (_ALERTS,), (_BY_MODEL,), over_time=True, kql="vedette.kind : drift",
         ),
         Panel(
-            "tokens", "Tokens", "line", AUDIT, Grid(24, 18, 24, 12),
+            "tokens", "Tokens", "line", WINDOW, Grid(24, 18, 24, 12),
             (
-                Measure("sum", "In", "gen_ai.usage.input_tokens"),
-                Measure("sum", "Out", "gen_ai.usage.output_tokens"),
+                Measure("sum", "In", "vedette.window.tokens.input"),
+                Measure("sum", "Out", "vedette.window.tokens.output"),
             ),
             over_time=True,
+        ),
+        Panel(
+            "load", "Load and failures by minute", "table", WINDOW, Grid(0, 40, 48, 10),
+            (_WINDOW_CALLS, _WINDOW_CLIENTS, _WINDOW_ERRORS, _WINDOW_DENIED, _WINDOW_P95),
+            (_BY_MODEL, Terms("organization.id", "Tenant", 5)),
         ),
         Panel(
             "versions", "Versions", "table", AUDIT, Grid(0, 30, 48, 10),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streams.kibana.api import bodies_file
 from streams.kibana.objects import ndjson, saved_objects
 from streams.kibana.rule import detection_rule
 
@@ -16,6 +17,7 @@ def files() -> dict[str, bytes]:
     return {
         "vedette.ndjson": ndjson(saved_objects()),
         "rules.ndjson": ndjson([detection_rule()]),
+        "dashboards.json": bodies_file(),
     }
 
 

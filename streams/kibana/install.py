@@ -10,6 +10,7 @@ import aiohttp
 
 from config.errors import ConfigError, VedetteError
 from streams.elastic.client import secret
+from streams.kibana.api import SINCE, dashboard_bodies
 from streams.kibana.objects import ndjson, saved_objects
 from streams.kibana.rule import detection_rule
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from config.settings import KibanaSettings
 
 OLDEST = (8, 9)
+#: The body is not what this version expects, or there is no such API here.
+_OTHER_FORM = frozenset({400, 404})
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -25,11 +28,12 @@ class KibanaUnavailable(VedetteError):
 
 
 class Installed(NamedTuple):
-    """What was imported."""
+    """What was imported; ``by_api``: dashboards that came by their own API."""
 
     version: str
     objects: int
     rules: int
+    by_api: int
 
 
 async def install(settings: KibanaSettings) -> Installed:
@@ -45,7 +49,10 @@ async def install(settings: KibanaSettings) -> Installed:
         async with aiohttp.ClientSession(headers=_headers(settings), timeout=timeout) as session:
             kibana = _Kibana(session, settings)
             version = await kibana.version()
-            objects = saved_objects()
+            by_api = await _put_dashboards(kibana) if _parts(version) >= SINCE else 0
+            objects = [
+                item for item in saved_objects() if not (by_api and item["type"] == "dashboard")
+            ]
             await kibana.upload(
                 "/api/saved_objects/_import?overwrite=true", "vedette.ndjson", ndjson(objects)
             )
@@ -54,11 +61,24 @@ async def install(settings: KibanaSettings) -> Installed:
                 "rules.ndjson",
                 ndjson([detection_rule()]),
             )
-            return Installed(version, len(objects), 1)
+            return Installed(version, len(objects), 1, by_api)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise KibanaUnavailable(
             f"Kibana cannot be reached ({type(error).__name__}); look at VEDETTE_KIBANA__URL"
         ) from None
+
+
+async def _put_dashboards(kibana: _Kibana) -> int:
+    """Bring the dashboards by their API; return 0 if this Kibana does not take their form."""
+    bodies = dashboard_bodies()
+    for identity, body in bodies.items():
+        if not await kibana.put(f"/api/dashboards/{identity}", body):
+            return 0  # the import, which comes next, replaces those that it took
+    return len(bodies)
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
 
 
 class _Kibana:
@@ -80,12 +100,21 @@ class _Kibana:
         ) as answer:
             body = await _decoded(answer)
         version = str(body.get("version", {}).get("number", ""))
-        parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-        if parts < OLDEST:
+        if _parts(version) < OLDEST:
             raise KibanaUnavailable(
                 f"Kibana is version {version or 'unknown'}; 8.9 or newer is needed"
             )
         return version
+
+    async def put(self, path: str, body: dict[str, Any]) -> bool:
+        """Create or replace; False if the form of the body is refused."""
+        async with self._session.put(
+            self._space + path, json=body, ssl=self._tls, allow_redirects=False
+        ) as answer:
+            if answer.status in _OTHER_FORM:
+                return False
+            await _decoded(answer, (200, 201))
+        return True
 
     async def upload(self, path: str, name: str, content: bytes) -> None:
         """Import a file."""
@@ -115,12 +144,14 @@ def _headers(settings: KibanaSettings) -> dict[str, str]:
     return headers
 
 
-async def _decoded(answer: aiohttp.ClientResponse) -> dict[str, Any]:
+async def _decoded(
+    answer: aiohttp.ClientResponse, expected: tuple[int, ...] = (200,)
+) -> dict[str, Any]:
     if answer.status in (401, 403):
         raise KibanaUnavailable(
             f"Kibana refuses the API key (status {answer.status}); look at VEDETTE_KIBANA__API_KEY"
         )
-    if answer.status != 200:
+    if answer.status not in expected:
         raise KibanaUnavailable(f"Kibana answered {answer.status}")
     try:
         body = await answer.json()

@@ -34,6 +34,7 @@ _SAMPLES = {
     "vedette.dead_letter.topic": ("vedette.events.v1", "vedette.responses.v1"),
     "vedette.scanned": ("true", "false"),
     "vedette.chain.log": ("…/0/7c99", "…/1/a01b", "…/2/55e0"),
+    "organization.id": ("acme", "globex"),
     "vedette.checkpoint.log": ("…/0/7c99", "…/1/a01b", "…/2/55e0"),
 }
 _VALUES = {

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from streams.kafka import aiokafka_options
 from streams.ledger.log import Segment
-from streams.topics import ALERTS, AUDIT, CHECKPOINTS
+from streams.topics import ACCESS, ALERTS, AUDIT, CHECKPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,25 +23,54 @@ if TYPE_CHECKING:
 
 INDEX_GROUP = "vedette-index"
 _POLL_MS = 1000
+#: What the index role makes documents of, apart from dead letters.
+INDEXED = (AUDIT, ALERTS, ACCESS)
 
 
-async def indexed_records(settings: KafkaSettings) -> AsyncIterator[Sequence[ConsumerRecord]]:
-    """Yield the records of audit frames and alerts up to what the index role has committed."""
+async def indexed_records(
+    settings: KafkaSettings, topics: Sequence[str] = INDEXED
+) -> AsyncIterator[Sequence[ConsumerRecord]]:
+    """Yield records of audit frames, alerts and accesses up to what `index` has committed."""
     ends = await _committed(settings)
-    async with _consumer(settings, AUDIT, ALERTS) as consumer:
+    async with _consumer(settings, *topics) as consumer:
         owned = {item: ends[item] for item in consumer.assignment() if item in ends}
         async for records in _up_to(consumer, owned):
             yield records
 
 
-async def published_notes(settings: KafkaSettings) -> list[str]:
-    """Return the notes of all checkpoints that were published; unopened."""
+async def published_segments(settings: KafkaSettings) -> dict[str, list[Segment]]:
+    """Return all checkpoints that were published, by log; unopened."""
+    found: dict[str, list[Segment]] = {}
     async with _consumer(settings, CHECKPOINTS) as consumer:
         ends = await consumer.end_offsets(consumer.assignment())
-        notes = [
-            _note(record.value) async for records in _up_to(consumer, ends) for record in records
-        ]
-    return [note for note in notes if note]
+        async for records in _up_to(consumer, ends):
+            for record in records:
+                segment = _segment(record.value)
+                if segment is not None:
+                    found.setdefault(segment.origin, []).append(segment)
+    return found
+
+
+async def published_notes(settings: KafkaSettings) -> list[str]:
+    """Return the notes of all checkpoints that were published; unopened."""
+    found = await published_segments(settings)
+    return [segment.note for segments in found.values() for segment in segments]
+
+
+async def waiting_records(settings: KafkaSettings) -> dict[str, int] | None:
+    """Return how many records of each topic the index role has not committed; None: no Kafka."""
+    try:
+        ends = await _committed(settings)
+        async with _consumer(settings, *INDEXED) as consumer:
+            partitions = consumer.assignment()
+            newest = await consumer.end_offsets(partitions)
+            oldest = await consumer.beginning_offsets(partitions)
+    except (KafkaError, OSError):
+        return None
+    waiting = dict.fromkeys(INDEXED, 0)
+    for item in partitions:
+        waiting[item.topic] += newest[item] - max(oldest[item], ends.get(item, 0))
+    return waiting
 
 
 @contextlib.asynccontextmanager
@@ -81,9 +111,9 @@ async def _up_to(
                 yield [record for record in records if record.offset < end]
 
 
-def _note(value: bytes | None) -> str | None:
-    """Return the note of a published checkpoint; what is none cannot be opened anyway."""
+def _segment(value: bytes | None) -> Segment | None:
+    """Return a published checkpoint; what is none cannot be opened anyway."""
     try:
-        return msgspec.json.decode(value or b"", type=Segment).note
+        return msgspec.json.decode(value or b"", type=Segment)
     except msgspec.DecodeError:
         return None

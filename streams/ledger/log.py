@@ -17,7 +17,7 @@ from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import Checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from streams.ledger.note import NoteSigner
 
@@ -111,14 +111,14 @@ class Log:
             self.origin, edge.size, self.chain, edge.stack, self.closed, tuple(edge.blocks)
         )
 
-    def append(self, leaves: Iterable[bytes]) -> list[bytes]:
+    def append(self, leaves: Sequence[bytes]) -> list[bytes]:
         """Add records by their leaf hashes and return their links."""
-        links, chain, grow = [], self.chain, self._edge.append
+        links, chain = [], self.chain
         for leaf in leaves:
             chain = sha256(chain + leaf).digest()
-            grow(leaf)
             links.append(chain)
         self.chain = chain
+        self._edge.extend(leaves)
         return links
 
     def close_segment(self, signer: NoteSigner, time: str) -> Segment:

@@ -72,6 +72,26 @@ class Edge:
         stack.append(node)
         self.size = size + 1
 
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add the hashes of many leaves, whole blocks at a time where they lie so."""
+        first, end = 0, len(leaves)
+        while first < end:
+            if self.size % BLOCK or end - first < BLOCK:
+                self.append(leaves[first])
+                first += 1
+            else:
+                self._append_block(_perfect_root(leaves[first : first + BLOCK]))
+                first += BLOCK
+
+    def _append_block(self, root: bytes) -> None:
+        size, node, level, stack = self.size, root, BLOCK_LEVEL, self._stack
+        self.blocks.append(root)
+        while size >> level & 1:
+            node = node_hash(stack.pop(), node)
+            level += 1
+        stack.append(node)
+        self.size = size + BLOCK
+
     def root(self) -> bytes:
         """Return the root over all leaves so far."""
         if not self._stack:
@@ -86,6 +106,14 @@ class Edge:
         made = Edge(self.size, self._stack)
         made.blocks = list(self.blocks)
         return made
+
+
+def _perfect_root(nodes: Sequence[bytes]) -> bytes:
+    """Return the root over as many nodes as a power of two."""
+    while len(nodes) > 1:
+        pairs = zip(nodes[::2], nodes[1::2], strict=True)
+        nodes = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
+    return nodes[0]
 
 
 def root_of(leaves: Iterable[bytes]) -> bytes:

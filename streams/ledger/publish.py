@@ -15,6 +15,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from streams.ledger.log import Segment
+from streams.ledger.metrics import CHECKPOINTS_SENT
 from streams.ledger.note import BadNote
 from streams.metrics.catalogue import AUDIT_HEAD_SIZE
 from streams.topics import CHECKPOINTS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from streams.ledger.note import Checkpoint, NoteVerifier
+    from streams.ledger.witness import Witness
     from streams.sender import Sender
 
 log = structlog.get_logger(__name__)
@@ -39,7 +41,7 @@ MAX_FILE_BYTES = 1 << 30
 
 
 class Publisher:
-    """Sends closed segments to their topic and appends them to a file.
+    """Sends closed segments to their topic, to a file and to a webhook.
 
     Parameters
     ----------
@@ -47,9 +49,12 @@ class Publisher:
         Started producer.
     path
         File, best on another machine; None: none.
+    witness
+        Posts them to a webhook; None: none.
     """
 
-    def __init__(self, producer: Sender, path: Path | None) -> None:
+    def __init__(self, producer: Sender, path: Path | None, witness: Witness | None = None) -> None:
+        self._witness = witness
         self._producer = producer
         self._path = path
         self._lock = asyncio.Lock()
@@ -60,6 +65,8 @@ class Publisher:
             return
         for segment in segments:
             AUDIT_HEAD_SIZE.labels(log_name(segment.origin)).set(segment.size)
+        if self._witness is not None:
+            self._witness.owe(segments)
         lines = [msgspec.json.encode(segment) for segment in segments]
         for work, where in (
             (self._to_topic(segments, lines), "topic"),
@@ -68,7 +75,15 @@ class Publisher:
             try:
                 await work
             except (KafkaError, OSError) as error:
+                CHECKPOINTS_SENT.labels(to=where, result="failed").inc()
                 _tell(where, error)
+            else:
+                CHECKPOINTS_SENT.labels(to=where, result="delivered").inc()
+
+    async def close(self, timeout_s: float) -> None:
+        """Disconnect from the webhook."""
+        if self._witness is not None:
+            await self._witness.close(timeout_s)
 
     async def _to_topic(self, segments: Sequence[Segment], lines: Sequence[bytes]) -> None:
         for segment, line in zip(segments, lines, strict=True):

@@ -23,6 +23,7 @@ from detectors.registry import registered
 from models.device import limit_threads
 from models.errors import UntrustedError
 from models.profiles import load_profiles
+from streams.content.keeper import make_keeper
 from streams.detect.backlog import Backlog
 from streams.dlq import DeadLetters
 from streams.engine import Detected, Engine, EngineOptions
@@ -57,6 +58,8 @@ log = structlog.get_logger(__name__)
 GATHER_ROWS = 4096
 #: Chunks whose findings and audit frames may be on their way at once.
 MAX_IN_FLIGHT = 4
+#: A record of the audit topic stays below what brokers take, whatever content it holds.
+MAX_AUDIT_BYTES = 4 << 20
 #: A snapshot may take at most this share of the time between two.
 MAX_SNAPSHOT_SHARE = 0.1
 FINDING_HEADERS = (
@@ -93,6 +96,8 @@ class DetectRole:
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="detect")
+        keeper = make_keeper(settings)
+        self._keep = keeper.keep if keeper else None
         self._profiles: Mapping[str, LoadedProfile] = {}
         self._owned: dict[Partition, _Owned] = {}
         self._backlog = Backlog()
@@ -118,7 +123,7 @@ class DetectRole:
     async def assigned(self, partitions: set[Partition]) -> None:
         """Start each partition from its snapshot."""
         for partition in partitions:
-            owned = _Owned(Engine(self._profiles, self._engine_options()))
+            owned = _Owned(Engine(self._profiles, self._engine_options(), self._keep))
             saved = await self._run(self._store.read, _snapshot_name(partition))
             if saved is not None:
                 arrays, meta = saved
@@ -228,11 +233,11 @@ class DetectRole:
     async def _publish(self, owned: _Owned, partition: int, detected: Detected) -> None:
         for finding in detected.findings:
             owned.in_flight.append(await self._send_finding(finding))
-        if detected.audit.num_rows:
+        for part in bounded(detected.audit):
             owned.in_flight.append(
                 await self._producer.send(
                     AUDIT,
-                    encode_frame(detected.audit),
+                    encode_frame(part),
                     partition=partition,
                     headers=AUDIT_HEADERS,
                 )
@@ -309,6 +314,14 @@ def gather(frames: Sequence[pa.RecordBatch]) -> list[pa.RecordBatch]:
     if waiting:
         joined.append(_concat(waiting))
     return joined
+
+
+def bounded(audit: pa.RecordBatch) -> list[pa.RecordBatch]:
+    """Cut an audit frame whose kept content is too much for one record; none if it has no rows."""
+    if audit.num_rows <= 1 or audit.nbytes <= MAX_AUDIT_BYTES:
+        return [audit] if audit.num_rows else []
+    middle = audit.num_rows // 2
+    return [*bounded(audit.slice(0, middle)), *bounded(audit.slice(middle))]
 
 
 def _concat(frames: list[pa.RecordBatch]) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Index: audit frames, alerts and dead letters become durable documents.
+"""Index: audit frames, alerts, accesses and dead letters become durable documents.
 
 A chunk is acknowledged after its documents are durable. Ids are functions of the input, so a
 chunk that comes again inserts nothing. Every document is chained, and the chain is signed.
@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from config.errors import PoisonRecord
+from streams.content.access import access_row
+from streams.content.retention import Retention
 from streams.dlq import DeadLetters
 from streams.frames import AUDIT_SCHEMA, decode_frame
 from streams.ledger.note import ensure_signer
 from streams.ledger.publish import Publisher
+from streams.ledger.witness import Witness
 from streams.producer import Producer
 from streams.respond.alerts import PASSING, Alert
 from streams.roles.background import Background
@@ -24,7 +27,7 @@ from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
 from streams.store.ecs import NAMESPACE
 from streams.store.sink import SqliteSink
-from streams.topics import ALERTS, AUDIT, DLQ_SUFFIX, TOPICS
+from streams.topics import ACCESS, ALERTS, AUDIT, DLQ_SUFFIX, TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +52,16 @@ class IndexRole:
     """Writes the audit trail to the store of the settings."""
 
     name = "index"
-    topics = (AUDIT, ALERTS, *DEAD_LETTER_TOPICS)
+    topics = (AUDIT, ALERTS, ACCESS, *DEAD_LETTER_TOPICS)
 
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
-        self._publisher = Publisher(self._producer, settings.index.checkpoint_file)
+        index = settings.index
+        hook = index.checkpoint_webhook
+        self._publisher = Publisher(
+            self._producer, index.checkpoint_file, Witness(hook) if hook else None
+        )
         self._sink = make_sink(settings, self._publish, self._dead_letters)
         self._namespace = settings.elastic.namespace
         # One thread builds documents, in the order of the chunks, while another commits.
@@ -63,11 +70,13 @@ class IndexRole:
         self._background = Background()
         # Apart from the chunks: a release waits for those only.
         self._publishing = Background()
+        self._retention = Retention(settings)
 
     async def start(self) -> None:
         """Connect, and open the store."""
         await self._producer.start()
         await self._sink.open()
+        self._retention.start()
 
     async def assigned(self, partitions: set[Partition]) -> None:
         """Let the store get ready for the partitions."""
@@ -91,9 +100,11 @@ class IndexRole:
     async def stop(self) -> None:
         """Close the store and disconnect."""
         await self._background.cancel()
+        await self._retention.stop()
         await self._sink.close()
         await asyncio.sleep(0)  # the last segments were handed over by another thread
         await self._publishing.finish(PUBLISH_TIMEOUT_S)
+        await self._publisher.close(PUBLISH_TIMEOUT_S)
         await self._producer.stop()
         self._builder.shutdown(wait=False)
         self._background.check()
@@ -149,6 +160,8 @@ def _rows(record: Record, namespace: str) -> list[Row]:
         return [dead_letter_row(record, namespace)]
     if record.topic == AUDIT:
         return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
+    if record.topic == ACCESS:
+        return [access_row(record.value, namespace)]
     return _alert_rows(record.value, namespace)
 
 

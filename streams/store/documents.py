@@ -55,6 +55,7 @@ def audit_rows(frame: pa.RecordBatch, namespace: str = ecs.NAMESPACE) -> list[Ro
             encode(_document(record, time, stream)),
             f"{record.source or ''}/{record.source_partition}",
             record.source_offset << INDEX_BITS | record.source_index,
+            record,
         )
         for ts, time, record in zip(times_us, times, _records(frame), strict=True)
     ]
@@ -116,6 +117,8 @@ class _Record(msgspec.Struct, gc=False):
     confidence: float | None
     near_log_e: float | None
     far_log_e: float | None
+    content_key: str | None
+    content: bytes | None
 
 
 def _records(frame: pa.RecordBatch) -> Iterator[_Record]:
@@ -219,7 +222,14 @@ def _own(record: _Record) -> ecs.AuditOwn:
         key_id=record.key_id,
         client_network=record.client_net,
         groups=dict(record.groups) if record.groups else None,
+        content=_content(record),
     )
+
+
+def _content(record: _Record) -> ecs.Content | None:
+    if record.content is None or record.content_key is None:
+        return None
+    return ecs.Content(record.content_key, record.content)
 
 
 def _input(record: _Record) -> ecs.Input | None:

@@ -137,6 +137,13 @@ class Input(_Fields):
     dtype: str | None = None
 
 
+class Content(_Fields):
+    """``vedette.content.*``: what was said, encrypted; base64 in JSON."""
+
+    key: str
+    data: bytes
+
+
 class AuditOwn(_Fields, kw_only=True):
     """``vedette.*`` of an interaction."""
 
@@ -153,6 +160,7 @@ class AuditOwn(_Fields, kw_only=True):
     key_id: str | None = None
     client_network: str | None = None
     groups: dict[str, str] | None = None
+    content: Content | None = None
 
 
 class AuditEvent(_Fields, kw_only=True):

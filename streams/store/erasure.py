@@ -44,6 +44,12 @@ _RECORDS = (
     "AND length(body) > 0"
 )
 
+#: Windows name no client, so a person's erasure leaves them.
+_WINDOWS = (
+    "DELETE FROM windows WHERE (?1 IS NULL OR tenant = ?1) AND (?2 IS NULL OR ts < ?2) "
+    "AND coalesce(tenant, '') NOT IN (SELECT value FROM json_each(?3))"
+)
+
 Reason = Literal["retention", "request"]
 
 
@@ -76,6 +82,8 @@ def erase_some(connection: sqlite3.Connection, erasure: Erasure) -> list[Erased]
         _FIND, (erasure.client, erasure.tenant, erasure.before_us, kept, BATCH)
     ).fetchall()
     connection.executemany(_ERASE, [(seq,) for seq, _, _ in found])
+    if erasure.client is None:
+        connection.execute(_WINDOWS, (erasure.tenant, erasure.before_us, kept))
     return [
         Erased(origin, tuple(position for _, _, position in rows))
         for origin, rows in groupby(found, key=lambda row: row[1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -15,7 +16,10 @@ import msgspec
 from streams.ledger.log import Log, LogState, Segment, new_origin
 from streams.ledger.merkle import HASH_BYTES, leaf_hash
 from streams.respond.times import iso
+from streams.store.ecs import NAMESPACE
 from streams.store.row import STORED_FIELDS
+from streams.store.window_document import window_row
+from streams.store.windows import DEFAULT_RULES, Windows
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from streams.ledger.note import NoteSigner
     from streams.store.row import Row, Source
+    from streams.store.windows import Closed, WindowRules
 
 # ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
 _INSERT = (
@@ -31,12 +36,16 @@ _INSERT = (
     "ON CONFLICT (event_id) DO NOTHING"
 )
 _KNOWN = "SELECT event_id FROM documents WHERE event_id IN (SELECT value FROM json_each(?))"
-_LOAD = "SELECT id, topic, partition, origin, size, chain, stack, closed, blocks FROM logs"
+_LOAD = "SELECT id, topic, partition, origin, size, chain, stack, closed, blocks, windows FROM logs"
 _BEGIN = (
     "INSERT INTO logs (topic, partition, origin, size, chain, stack, closed, blocks) "
     "VALUES (?, ?, ?, 0, ?, x'', 0, x'') RETURNING id"
 )
-_SAVE = "UPDATE logs SET size = ?, chain = ?, stack = ?, closed = ?, blocks = ? WHERE id = ?"
+_SAVE = (
+    "UPDATE logs SET size = ?, chain = ?, stack = ?, closed = ?, blocks = ?, windows = ? "
+    "WHERE id = ?"
+)
+_WINDOW = "INSERT INTO windows (id, ts, model, tenant, body) VALUES (?, ?, ?, ?, ?)"
 _CLOSE = "INSERT INTO segments (origin, size, body) VALUES (?, ?, ?)"
 _UNCHAINED = "SELECT seq, body FROM documents WHERE log IS NULL AND seq > ? ORDER BY seq LIMIT 5000"
 _CHAIN = "UPDATE documents SET log = ?, position = ?, leaf = ?, link = ? WHERE seq = ?"
@@ -59,6 +68,9 @@ class _Open(NamedTuple):
     id: int
     log: Log
     since_s: float | None
+    windows: Windows
+    #: The windows as they were committed last.
+    saved: bytes = b""
 
 
 class Logs:
@@ -72,27 +84,45 @@ class Logs:
         Signs checkpoints; None: none are made.
     rules
         When they are made.
+    windows
+        How long the windows are that interactions and alerts are counted in.
+    namespace
+        Part of the windows' documents.
     """
 
-    def __init__(self, name: str, signer: NoteSigner | None, rules: SegmentRules) -> None:
+    def __init__(
+        self,
+        name: str,
+        signer: NoteSigner | None,
+        rules: SegmentRules,
+        *,
+        windows: WindowRules = DEFAULT_RULES,
+        namespace: str = NAMESPACE,
+    ) -> None:
         self._name = name
         self._signer = signer
         self._rules = rules
+        self._window_rules = windows
+        self._namespace = namespace
         self._logs: dict[Source, _Open] = {}
         self._changed: dict[Source, _Open] = {}
 
     def load(self, connection: sqlite3.Connection) -> None:
         """Read the logs of the file, and chain documents that are older than logs."""
-        for key, topic, partition, origin, size, chain, stack, closed, blocks in connection.execute(
-            _LOAD
-        ):
+        for row in connection.execute(_LOAD):
+            key, topic, partition, origin, size, chain, stack, closed, blocks, saved = row
             state = LogState(origin, size, chain, _cut(stack), closed, _cut(blocks))
             since_s = time.monotonic() if size > closed else None
-            self._logs[topic, partition] = _Open(key, Log(state), since_s)
+            windows = Windows(origin, self._window_rules, saved)
+            self._logs[topic, partition] = _Open(key, Log(state), since_s, windows, saved)
         self._adopt(connection)
 
     def begin(self) -> None:
-        """Start a transaction."""
+        """Start a transaction; the windows forget what one that failed has counted."""
+        for source in self._changed.keys() & self._logs.keys():
+            held = self._logs[source]
+            windows = Windows(held.log.origin, self._window_rules, held.saved)
+            self._logs[source] = held._replace(windows=windows)
         self._changed = {}
 
     def insert(self, connection: sqlite3.Connection, source: Source, rows: Sequence[Row]) -> int:
@@ -106,9 +136,10 @@ class Logs:
         if inserted != len(rows):
             connection.execute("ROLLBACK TO submission")
             held = held._replace(log=Log(before))
-            fresh = _fresh(connection, rows)
-            inserted = connection.executemany(_INSERT, _placed(held, fresh)).rowcount
+            rows = _fresh(connection, rows)
+            inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
         connection.execute("RELEASE submission")
+        self._write_windows(connection, held.windows.add(rows, before.size))
         since_s = time.monotonic() if inserted and held.since_s is None else held.since_s
         self._changed[source] = held._replace(since_s=since_s)
         return inserted
@@ -119,19 +150,13 @@ class Logs:
         for source, held in self._changed.items():
             if held.log.open_records >= self._rules.records:
                 closed += self._close(connection, source, held)
-        for held in self._changed.values():
-            state = held.log.state
+        for source, held in self._changed.items():
+            state, windows = held.log.state, held.windows.save()
+            stack, blocks = b"".join(state.stack), b"".join(state.blocks)
             connection.execute(
-                _SAVE,
-                (
-                    state.size,
-                    state.chain,
-                    b"".join(state.stack),
-                    state.closed,
-                    b"".join(state.blocks),
-                    held.id,
-                ),
+                _SAVE, (state.size, state.chain, stack, state.closed, blocks, windows, held.id)
             )
+            self._changed[source] = held._replace(saved=windows)
         return closed
 
     def committed(self) -> None:
@@ -140,24 +165,30 @@ class Logs:
         self._changed = {}
 
     def close_due(self, connection: sqlite3.Connection) -> list[Segment]:
-        """Close the segments whose time has come, within a transaction."""
+        """Close the segments and windows whose time has come, within a transaction."""
         closed = []
         for source, held in self._logs.items():
+            if held.windows.seconds_until_due() == 0.0:
+                self._changed[source] = held
+                self._write_windows(connection, held.windows.flush())
+        for source, held in self._logs.items():
             if held.since_s is not None and self._due_s(held) <= time.monotonic():
-                changed = held._replace(log=Log(held.log.state))
-                self._changed[source] = changed
+                changed = self._changed[source] = held._replace(log=Log(held.log.state))
                 closed += self._close(connection, source, changed)
         return closed + self.save(connection)
 
     def seconds_until_due(self) -> float | None:
-        """Return how long no segment has to be closed, None if there is none to close."""
-        if self._signer is None:
-            return None
-        due = [self._due_s(held) for held in self._logs.values() if held.since_s is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        """Return how long no segment or window has to be closed, None if there are none."""
+        now_s, logs = time.monotonic(), self._logs.values()
+        due = [held.windows.seconds_until_due() for held in logs]
+        if self._signer is not None:
+            due += [self._due_s(held) - now_s for held in logs if held.since_s is not None]
+        known = [seconds for seconds in due if seconds is not None]
+        return max(0.0, min(known)) if known else None
 
     def postpone(self) -> None:
-        """Try the segments that are due again after a while."""
+        """Try the segments and windows that are due again after a while."""
+        self.begin()
         later_s = time.monotonic() - self._rules.seconds + RETRY_AFTER_S
         for source, held in self._logs.items():
             if held.since_s is not None and self._due_s(held) <= time.monotonic():
@@ -166,6 +197,9 @@ class Logs:
     def make_due(self) -> None:
         """Let every open segment be closed at once."""
         self._rules = self._rules._replace(seconds=0.0)
+
+    def _write_windows(self, connection: sqlite3.Connection, closed: Sequence[Closed]) -> None:
+        connection.executemany(_WINDOW, [window_row(item, self._namespace) for item in closed])
 
     def _due_s(self, held: _Open) -> float:
         return (held.since_s or 0.0) + self._rules.seconds
@@ -187,7 +221,8 @@ class Logs:
         if known is None:
             log = Log.begin(new_origin(self._name, *source))
             values = (*source, log.origin, log.chain)
-            return _Open(connection.execute(_BEGIN, values).fetchone()[0], log, None)
+            key = connection.execute(_BEGIN, values).fetchone()[0]
+            return _Open(key, log, None, Windows(log.origin, self._window_rules))
         return known._replace(log=Log(known.log.state))
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
@@ -226,8 +261,8 @@ def _placed(held: _Open, rows: Sequence[Row]) -> list[tuple[object, ...]]:
     leaves = [leaf_hash(row.body) for row in rows]
     links = held.log.append(leaves)
     return [
-        (*row[:STORED_FIELDS], key, first + number, leaf, link)
-        for number, (row, leaf, link) in enumerate(zip(rows, leaves, links, strict=True))
+        row[:STORED_FIELDS] + (key, position, leaf, link)  # noqa: RUF005 - unpacking costs more
+        for position, row, leaf, link in zip(count(first), rows, leaves, links, strict=False)
     ]
 
 

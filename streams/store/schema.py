@@ -75,8 +75,21 @@ CREATE INDEX alerts_rule_ts ON documents (rule_id, ts) WHERE kind = 'alert';
 CREATE UNIQUE INDEX documents_place ON documents (log, position);
 """
 
+# What is open of a log's windows lies with the log, so that both are committed together.
+_VERSION_3 = """
+ALTER TABLE logs ADD COLUMN windows BLOB NOT NULL DEFAULT x'';
+CREATE TABLE windows (
+    id     TEXT PRIMARY KEY,
+    ts     INTEGER NOT NULL,
+    model  TEXT,
+    tenant TEXT,
+    body   BLOB NOT NULL
+) STRICT;
+CREATE INDEX windows_ts ON windows (ts);
+"""
+
 #: Script ``i`` brings a file from schema version ``i`` to ``i + 1``; append, never edit.
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 SCHEMA_VERSION = len(MIGRATIONS)
 
 

@@ -42,7 +42,10 @@ class Document(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which documents; what is None does not restrict. Times in microseconds, end excluded."""
+    """Which documents; what is None does not restrict. Times in microseconds, end excluded.
+
+    ``ids`` are those of the documents, as a JSON array.
+    """
 
     client: str | None = None
     model: str | None = None
@@ -50,11 +53,13 @@ class Query:
     kind: Kind | None = None
     rule: str | None = None
     text: str | None = None
+    ids: str | None = None
     since_us: int | None = None
     until_us: int | None = None
     limit: int = 100
 
 
+#: An erased document has no body; windows always have one.
 _NOT_ERASED = "length(body) > 0"
 #: Conditions by field of `Query`; their texts are constants, their values bound.
 _CONDITIONS = {
@@ -68,9 +73,14 @@ _CONDITIONS = {
         "CASE WHEN length(body) THEN instr(lower(json_extract(CAST(body AS TEXT), "
         "'$.message')), lower(?)) ELSE 0 END"
     ),
+    "ids": "event_id IN (SELECT value FROM json_each(?))",
     "since_us": "ts >= ?",
     "until_us": "ts < ?",
 }
+
+
+#: Those that the table of windows has columns for.
+_WINDOW_CONDITIONS = ("model", "tenant", "since_us", "until_us")
 
 
 class Statistics(NamedTuple):
@@ -143,8 +153,16 @@ def stream(connection: sqlite3.Connection, query: Query) -> Iterator[Document]:
         yield from map(Document._make, rows)
 
 
-def _where(query: Query) -> tuple[str, list[object]]:
-    values = {name: getattr(query, name) for name in _CONDITIONS}
+def windows(connection: sqlite3.Connection, query: Query) -> list[bytes]:
+    """Return the documents of the newest windows of a model, tenant and time, newest first."""
+    where, values = _where(query, _WINDOW_CONDITIONS)
+    sql = f"SELECT body FROM windows {where} ORDER BY ts DESC, id LIMIT ?"  # noqa: S608 - constants
+    found = connection.execute(sql, [*values, max(0, min(query.limit, MAX_LIMIT))])
+    return [body for (body,) in found]
+
+
+def _where(query: Query, names: Sequence[str] = tuple(_CONDITIONS)) -> tuple[str, list[object]]:
+    values = {name: getattr(query, name) for name in names}
     used = [name for name, value in values.items() if value is not None]
     where = " AND ".join((_NOT_ERASED, *(_CONDITIONS[name] for name in used)))
     return f"WHERE {where}", [values[name] for name in used]
@@ -214,3 +232,7 @@ class SqliteReader:
     def get(self, event_id: str) -> Document | None:
         """Return the document of an interaction or alert id."""
         return get(self._connection, event_id)
+
+    def windows(self, query: Query) -> list[bytes]:
+        """Return the documents of the newest windows, newest first."""
+        return windows(self._connection, query)

@@ -12,6 +12,7 @@ from config.errors import Transient, VedetteError
 from streams.store.erasure import Erasure
 from streams.store.logs import Logs, SegmentRules
 from streams.store.sqlite import AuditWriter
+from streams.store.windows import window_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,6 +83,8 @@ class SqliteSink:
                 index.log_name,
                 signer,
                 SegmentRules(index.checkpoint_records, index.checkpoint_interval_s),
+                windows=window_rules(index),
+                namespace=settings.elastic.namespace,
             ),
             on_segments=self._segments_closed,
         )

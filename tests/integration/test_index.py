@@ -11,12 +11,14 @@ import msgspec
 import pytest
 
 from config.settings import load_settings
+from streams.cli.audit_kafka import verify_topics
+from streams.content.access import new_access, record_access
 from streams.frames import encode_frame
-from streams.ledger.kafka import indexed_records, published_notes
+from streams.ledger.kafka import indexed_records, published_notes, waiting_records
 from streams.ledger.note import load_verifier
 from streams.ledger.trail import compare_rows, verify_trail
 from streams.roles.index import build_rows
-from streams.store.search import AuditUnavailable, Query, open_reader, search
+from streams.store.search import AuditUnavailable, Query, get, open_reader, search, windows
 from streams.store.trail import SqliteTrail
 from streams.topics import ALERTS, AUDIT, dlq
 from tests.integration.killing import produce, role_process
@@ -42,7 +44,9 @@ def environment(broker, path):
 def frames(run, count):
     for number in range(count):
         ids = (f"{run}-{number * ROWS + row}" for row in range(ROWS))
-        yield encode_frame(frame(*({**BARE, "id": item, "client": run} for item in ids)))
+        yield encode_frame(
+            frame(*({**BARE, "id": item, "client": run, "tenant": run} for item in ids))
+        )
 
 
 def stored(path, run):
@@ -53,15 +57,26 @@ def stored(path, run):
         return []
 
 
+def counted(path, run):
+    """Return the calls of the run's tenant in all windows."""
+    with open_reader(path) as reader:
+        found = windows(reader, Query(tenant=run, limit=100_000))
+    documents = [json.loads(body)["vedette"]["window"] for body in found]
+    return sum(item["requests"] for item in documents)
+
+
 @pytest.mark.slow
 async def test_kill_9_stores_every_interaction_exactly_once(broker, tmp_path):
     run, count = uuid.uuid4().hex, 120
     path = tmp_path / "audit.sqlite"
     sending = asyncio.create_task(produce(broker, AUDIT, frames(run, count), pause_s=0.18))
-    with role_process("index", environment(broker, path)) as role:
+    narrow = {"VEDETTE_INDEX__WINDOW_S": "2", "VEDETTE_INDEX__WINDOW_LATENESS_S": "1"}
+    with role_process("index", {**environment(broker, path), **narrow}) as role:
         await role.kill_again_and_again(times=2, seed=2)
         await role.until(lambda: len(stored(path, run)) >= count * ROWS)
+        await role.until(lambda: counted(path, run) >= count * ROWS)
     await sending
+    assert counted(path, run) == count * ROWS
     found = sorted(item.event_id for item in stored(path, run))
     assert found == sorted(f"{run}-{number}" for number in range(count * ROWS))
     verifier = load_verifier(tmp_path / "keys" / "audit.pub")
@@ -93,6 +108,39 @@ async def test_alerts_are_stored_and_bad_records_dead_lettered(broker, tmp_path)
     assert json.loads(found.body)["event"]["kind"] == "alert"
 
 
+async def test_an_access_to_content_is_stored_and_chained(broker, tmp_path, monkeypatch):
+    path = tmp_path / "audit.sqlite"
+    for name, value in environment(broker, path).items():
+        monkeypatch.setenv(name, value)
+    access = new_access("content-access", "ticket 4711", ids=["a"])
+    await asyncio.to_thread(record_access, access, load_settings().kafka)
+
+    def found():
+        try:
+            with open_reader(path) as reader:
+                return get(reader, access.id)
+        except AuditUnavailable:
+            return None
+
+    with role_process("index", environment(broker, path)) as role:
+        await role.until(lambda: found() is not None)
+    assert json.loads(found().body)["event"]["reason"] == "ticket 4711"
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    with open_reader(path) as reader:
+        assert verify_trail(SqliteTrail(reader), verifier).faults == ()
+
+
+async def test_what_waits_to_be_indexed_is_counted(broker, tmp_path, monkeypatch):
+    for name, value in environment(broker, tmp_path / "audit.sqlite").items():
+        monkeypatch.setenv(name, value)
+    before = await waiting_records(load_settings().kafka)
+    await produce(broker, AUDIT, frames(uuid.uuid4().hex, 3))
+    after = await waiting_records(load_settings().kafka)
+    assert after[AUDIT] - before[AUDIT] == 3
+    monkeypatch.setenv("VEDETTE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9")
+    assert await waiting_records(load_settings().kafka) is None
+
+
 async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, monkeypatch):
     """The topic holds records of other tests too, which this database has never seen."""
     run = uuid.uuid4().hex
@@ -117,6 +165,27 @@ async def test_the_trail_is_verified_against_what_kafka_holds(broker, tmp_path, 
             faults += compare_rows(SqliteTrail(reader), build_rows(records)[0])
     ours = [(item.kind, item.event_id) for item in faults if str(item.event_id).startswith(run)]
     assert ours == [("altered", f"{run}-3")]
+
+
+async def test_the_topics_are_verified_without_any_store(broker, tmp_path, monkeypatch):
+    run, path = uuid.uuid4().hex, tmp_path / "audit.sqlite"
+    for name, value in environment(broker, path).items():
+        monkeypatch.setenv(name, value)
+    await produce(broker, AUDIT, frames(run, 10))
+    with role_process(
+        "index", {**environment(broker, path), "VEDETTE_INDEX__CHECKPOINT_INTERVAL_S": "1"}
+    ) as role:
+        await role.until(lambda: len(stored(path, run)) == 10 * ROWS)
+        await role.until(lambda: signed(path) > 0)
+        await asyncio.sleep(1.5)  # until the offset is committed
+    verifier = load_verifier(tmp_path / "keys" / "audit.pub")
+    origin = first_origin(path)
+    path.unlink()
+    report = await verify_topics(load_settings(), verifier)
+    (ours,) = [item for item in report.logs if item.origin == origin]
+    assert (ours.faults, ours.size > 0) == ((), True)
+    # Those of other tests' keys are no checkpoints to this one.
+    assert {fault.kind for fault in report.faults} <= {"checkpoint"}
 
 
 def signed(path):

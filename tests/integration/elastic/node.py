@@ -20,6 +20,7 @@ from typing import Any
 
 from streams.broker.java import java_major
 from streams.broker.ports import free_port
+from tests.integration.elastic.plugin import install_plugin
 
 VERSION = "9.5.0"
 GROUP, ARTIFACT = "org.elasticsearch.distribution.integ-test-zip", "elasticsearch"
@@ -31,6 +32,7 @@ STAND_INS = {
     "constant_keyword": "keyword",
     "wildcard": "keyword",
     "match_only_text": "text",
+    "histogram": "flattened",
 }
 
 
@@ -83,6 +85,8 @@ class Node:
         Lines for ``elasticsearch.yml``.
     files
         Further files of its configuration.
+    stores_keys
+        Let it have what its store of API keys needs.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class Node:
         settings: dict[str, Any] | None = None,
         *,
         files: dict[str, bytes] | None = None,
+        stores_keys: bool = False,
     ) -> None:
         self.home = home
         self.port = free_port()
@@ -100,6 +105,8 @@ class Node:
         self._unpack(fetch())
         for name, content in (files or {}).items():
             (self._root / "config" / name).write_bytes(content)
+        if stores_keys:
+            install_plugin(self._root, self._java, VERSION)
 
     @property
     def url(self) -> str:

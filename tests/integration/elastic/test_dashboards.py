@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from streams.elastic.document import Place, with_place
-from streams.elastic.streams import checkpoint_document
+from streams.elastic.streams import checkpoint_document, window_stream
 from streams.kibana.dashboards import DASHBOARDS
 from streams.kibana.queries import panel_search
 from streams.ledger.log import Log
@@ -17,6 +17,8 @@ from streams.ledger.note import ensure_signer
 from streams.respond.times import iso
 from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
+from streams.store.window_document import window_row
+from streams.store.windows import DEFAULT_RULES, Windows
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, CHAT, FULL, frame
 from tests.unit.store.test_dead_letters import letter
@@ -56,7 +58,13 @@ def indexed(ready, tmp_path_factory):
         segment = log.close_segment(signer, iso(datetime.now(UTC)))
         stream, identity, body = checkpoint_document(segment, NAMESPACE)
         client.create(index=stream, id=identity, document=msgspec.json.decode(body))
-        client.indices.refresh(index=f"logs-vedette.*-{NAMESPACE}")
+        windows = Windows(place.origin, DEFAULT_RULES)
+        for closed in (*windows.add(rows, 0), *windows.flush()):
+            row = window_row(closed, NAMESPACE)
+            client.create(
+                index=window_stream(NAMESPACE), id=row.id, document=msgspec.json.decode(row.body)
+            )
+        client.indices.refresh(index=f"*-vedette.*-{NAMESPACE}")
         yield client
 
 

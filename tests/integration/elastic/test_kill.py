@@ -27,6 +27,19 @@ def interactions(run: str) -> list[dict[str, object]]:
     ]
 
 
+def counted(client, namespace: str) -> int:
+    """Return the sum over all windows; a window that is not there yet does not count."""
+    index = f"metrics-vedette.window-{namespace}"
+    client.indices.refresh(index=index, ignore_unavailable=True)
+    answer = client.search(
+        index=index,
+        ignore_unavailable=True,
+        size=0,
+        aggs={"all": {"sum": {"field": "vedette.window.requests"}}},
+    )
+    return int(answer.get("aggregations", {}).get("all", {}).get("value", 0))
+
+
 async def test_kill_9_stores_every_interaction_exactly_once(
     broker, elastic, client, namespace, tmp_path
 ):
@@ -42,6 +55,8 @@ async def test_kill_9_stores_every_interaction_exactly_once(
         "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
         "VEDETTE_INDEX__STORE": "elasticsearch",
         "VEDETTE_INDEX__CHECKPOINT_RECORDS": "2000",
+        "VEDETTE_INDEX__WINDOW_S": "2",
+        "VEDETTE_INDEX__WINDOW_LATENESS_S": "1",
         "VEDETTE_ELASTIC__URLS": msgspec.json.encode(elastic.urls).decode(),
         "VEDETTE_ELASTIC__NAMESPACE": namespace,
         "VEDETTE_ELASTIC__BATCH_DOCUMENTS": "100",
@@ -59,8 +74,10 @@ async def test_kill_9_stores_every_interaction_exactly_once(
         await role.kill_again_and_again(times=2, seed=3)
         await role.until(lambda: len(mine()) >= len(rows))
         await sending
+        await role.until(lambda: counted(client, namespace) >= len(rows))
         await asyncio.sleep(2)
     assert mine() == sorted(str(row["id"]) for row in rows)
+    assert counted(client, namespace) == len(rows)
     settings = Settings(home=tmp_path, elastic=elastic)
     report = verified(client, settings, namespace)[2]
     assert report.faults == ()

@@ -30,6 +30,8 @@ QUERIES = [
     Query(since_us=BASE_US + 1000),  # its dates are of milliseconds
     Query(until_us=BASE_US + 1000),
     Query(client="nobody"),
+    Query(ids=json.dumps([FULL["id"], "unknown"])),
+    Query(ids="[]"),
 ]
 
 

@@ -1,7 +1,8 @@
 """A node with TLS and security: each of our roles may do what it needs, and nothing else.
 
-The node cannot store API keys (it lacks an analysis module), so the roles are given to users in
-files; the privileges that are checked are those of the same role descriptors.
+Each role is also given to an API key, made from our role descriptors and used through our own
+settings. The node's store of keys needs three parts of analysis that its distribution leaves out;
+`tests.integration.elastic.plugin` adds them, everything about keys and privileges is the server's.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ def secured(tmp_path_factory):
     settings = {
         "xpack.security.enabled": "true",
         "xpack.security.authc.password_hashing.algorithm": "pbkdf2",
+        "xpack.security.authc.api_key.enabled": "true",
+        "xpack.security.authc.api_key.hashing.algorithm": "pbkdf2",
         "xpack.security.http.ssl.enabled": "true",
         "xpack.security.http.ssl.key": "node.key",
         "xpack.security.http.ssl.certificate": "node.pem",
@@ -111,7 +114,7 @@ def secured(tmp_path_factory):
         "users_roles": "".join(f"{role}:{user}\n" for user, role in users.items()).encode(),
         "roles.yml": msgspec.yaml.encode(roles),
     }
-    with running_node(settings=settings, files=files) as node:
+    with running_node(settings=settings, files=files, stores_keys=True) as node:
         yield Secured(node, ca_file)
 
 
@@ -187,3 +190,84 @@ def test_the_doctor_names_what_a_key_lacks(set_up):
         checks = {check.name: check for check in examine(client, ours(), "writer")}
     assert checks["privileges"].ok is False
     assert "create_doc on logs-vedette.*" in checks["privileges"].text
+
+
+@pytest.fixture(scope="module")
+def keys(set_up):
+    """Return an API key for each of our roles, as `vedette elastic roles` prints them."""
+    made = {}
+    with set_up.client("admin") as admin:
+        for role, descriptor in load_roles().items():
+            answer = admin.security.create_api_key(
+                name=f"vedette {role}", role_descriptors={role: descriptor}, expiration="1d"
+            )
+            made[role] = answer["encoded"]
+    return made
+
+
+async def written_by_key(secured, key):
+    """Write a document and a window with a key."""
+    settings = secured.settings(api_key=key)
+    items = [Item(STREAM, "key", DOCUMENT), Item("metrics-vedette.window-secured", "w", DOCUMENT)]
+    async with make_client(settings) as client:
+        return await BulkWriter(client, settings).write(items)
+
+
+async def test_a_key_of_a_writer_writes_and_does_nothing_else(set_up, keys):
+    assert await written_by_key(set_up, keys["writer"]) == []
+    with set_up.client("admin") as admin:
+        (index,) = admin.indices.get(index=STREAM)
+    refused = (
+        lambda client: client.delete(index=index, id="key"),
+        lambda client: client.indices.delete(index=index),
+        lambda client: client.indices.put_index_template(name="x", index_patterns=["x-*"]),
+        lambda client: client.create(index="logs-other-default", id="1", document={}),
+        lambda client: client.security.create_api_key(name="more"),
+    )
+    for call in refused:
+        with (
+            pytest.raises(AccessRefused, match="403"),
+            open_client(set_up.settings(api_key=keys["writer"])) as client,
+        ):
+            call(client)
+
+
+async def test_a_key_of_a_reader_reads_the_trail_and_its_windows_and_writes_nothing(set_up, keys):
+    await written_by_key(set_up, keys["writer"])
+    with set_up.client("admin") as admin:
+        admin.indices.refresh(index="*-vedette.*")
+    settings = set_up.settings(api_key=keys["reader"])
+    with open_client(settings) as client:
+        assert client.count(index="logs-vedette.*")["count"] >= 1
+        assert client.count(index="metrics-vedette.*")["count"] >= 1
+        with pytest.raises(AuthorizationException):
+            client.create(index=STREAM, id="x", document={"@timestamp": "2026-11-22T10:00:00Z"})
+    async with make_client(settings) as client:
+        with pytest.raises(AccessRefused, match="403"):
+            await BulkWriter(client, settings).write([Item(STREAM, "2", DOCUMENT)])
+
+
+def test_a_key_of_the_set_up_sets_up_and_reads_nothing(set_up, keys):
+    with open_client(set_up.settings(api_key=keys["setup"])) as client:
+        apply(client, plan(client, ours()))
+        with pytest.raises(AuthorizationException):
+            client.count(index=STREAM)
+
+
+@pytest.mark.parametrize("role", ["writer", "reader", "setup"])
+def test_the_doctor_finds_each_key_sufficient(set_up, keys, role):
+    with open_client(set_up.settings(api_key=keys[role])) as client:
+        checks = {check.name: check for check in examine(client, ours(), role)}
+    assert checks["privileges"].ok, checks["privileges"].text
+
+
+async def test_a_key_that_was_revoked_stops_the_writer(set_up, keys):
+    with set_up.client("admin") as admin:
+        answer = admin.security.create_api_key(
+            name="short-lived", role_descriptors={"w": load_roles()["writer"]}
+        )
+        admin.security.invalidate_api_key(ids=[answer["id"]])
+    settings = set_up.settings(api_key=answer["encoded"])
+    async with make_client(settings) as client:
+        with pytest.raises(AccessRefused, match="401"):
+            await BulkWriter(client, settings).write([Item(STREAM, "3", DOCUMENT)])

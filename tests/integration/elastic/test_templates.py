@@ -98,9 +98,15 @@ def test_an_unmapped_field_of_others_is_kept_and_not_indexed(client, namespace):
     assert count(client, stream, {"exists": {"field": "event.id"}}) == 1
 
 
-@pytest.mark.parametrize("dataset", ["audit", "alert", "dlq", "checkpoint"])
-def test_every_stream_has_a_template_with_a_retention(client, dataset):
-    found = client.indices.simulate_index_template(name=f"logs-vedette.{dataset}-anything")
+@pytest.mark.parametrize(
+    "stream",
+    [
+        *(f"logs-vedette.{dataset}" for dataset in ("audit", "alert", "dlq", "checkpoint")),
+        "metrics-vedette.window",
+    ],
+)
+def test_every_stream_has_a_template_with_a_retention(client, stream):
+    found = client.indices.simulate_index_template(name=f"{stream}-anything")
     template = found["template"]
     assert template["lifecycle"]["data_retention"] == "90d"
     assert template["settings"]["index"]["mapping"]["source"]["mode"] == "stored"

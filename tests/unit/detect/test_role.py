@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 from prometheus_client import REGISTRY
 
+from config.content import ContentSettings
 from config.errors import Fatal
 from config.settings import DetectSettings, Settings
+from streams.content.keeper import open_content
+from streams.content.keys import ContentKeys
 from streams.engine import Engine
 from streams.frames import AUDIT_SCHEMA, decode_frame, encode_frame
 from streams.roles import background, detect
 from streams.roles.base import Partition
+from streams.store.documents import audit_rows
 from streams.topics import AUDIT, INTERACTIONS, dlq
 from tests.unit.detect.chunks import chunk_of
 from tests.unit.streams.interactions import interactions
@@ -159,3 +164,36 @@ async def test_what_detectors_cost_is_measured_once_a_batch(role: detect.DetectR
     await role.release({SOURCE})
     assert measured("vedette_detector_state_keys") == 0
     assert REGISTRY.get_sample_value("vedette_signature_checks_total", {"result": "ok"}) is not None
+
+
+def test_an_audit_frame_with_much_content_is_cut_into_records_of_bearable_size(monkeypatch):
+    monkeypatch.setattr(detect, "MAX_AUDIT_BYTES", 2000)
+    columns = {"id": [f"i-{n}" for n in range(9)], "content": [b"x" * 500] * 9}
+    audit = pa.table(columns).to_batches()[0]
+    parts = detect.bounded(audit)
+    assert pa.Table.from_batches(parts).equals(pa.table(columns))
+    assert all(part.num_rows <= 4 for part in parts)
+    assert detect.bounded(audit.slice(0, 0)) == []
+
+
+async def test_what_a_tenant_allows_leaves_the_role_encrypted_and_nothing_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(detect, "Producer", Outbox)
+    settings = Settings(home=tmp_path, content=ContentSettings(tenants=("acme",)))
+    role = detect.make(settings)
+    role._background = background.Background(on_fatal=lambda _failure: None)
+    await role.start()
+    await role.assigned({SOURCE})
+    said = [{"prompt": "my card is 4111 1111 1111 1111", "tenant": name} for name in ("acme", "b")]
+    await role.process(chunk_of([encode_frame(interactions(said))], 0, SOURCE, lambda: None))
+    await role.release({SOURCE})
+    await role._background.cancel()
+    role._thread.shutdown()
+    (value,) = [value for topic, value in role._producer.sent if topic == AUDIT]
+    assert b"4111" not in value
+    assert b"my card" not in value
+    kept, other = audit_rows(decode_frame(value, AUDIT_SCHEMA))
+    keys = ContentKeys(settings.content_keys)
+    assert open_content(kept.body, keys).prompt == "my card is [card]"
+    assert open_content(other.body, keys) is None

@@ -109,6 +109,8 @@ class Stub:
                 return self.answer(body, status)
         if request.path.endswith("/_search"):
             return self.answer({"hits": {"hits": [], "total": {"value": 0}}})
+        if request.path.endswith("/_count"):
+            return self.answer({"count": 0})
         return self.answer({})
 
 

@@ -9,7 +9,7 @@ import pytest
 from config.errors import ConfigError
 from config.settings import ElasticSettings
 from streams.elastic.client import make_client, open_client
-from streams.elastic.doctor import examine
+from streams.elastic.doctor import examine, lag_check
 from streams.elastic.errors import AccessRefused, ElasticUnavailable
 from streams.elastic.templates import load_resources, load_roles
 
@@ -138,3 +138,12 @@ def test_a_key_may_lie_in_a_file(tmp_path):
     path = tmp_path / "key"
     with pytest.raises(ConfigError, match="cannot be read"):
         make_client(ElasticSettings(urls=("https://x:9200",), api_key_file=path))
+
+
+def test_the_lag_is_what_kafka_holds_and_is_not_indexed():
+    assert lag_check({"a": 0, "b": 0}, 10).ok is True
+    assert lag_check({"a": 3, "b": 7}, 10).ok is True
+    behind = lag_check({"a": 0, "b": 11}, 10)
+    assert behind.ok is False
+    assert behind.text == "11 records of b are not indexed yet"
+    assert lag_check(None, 10).ok is None

@@ -244,3 +244,74 @@ async def test_a_refused_key_stops_the_chunk(settings, stub):
     with pytest.raises(Fatal, match="API key"):
         await run.store(0, 1)
     await run.die()
+
+
+def windows(stub):
+    """Return the requests of each window that arrived."""
+    return [
+        document["vedette"]["window"]["requests"]
+        for (stream, _), document in stub.documents.items()
+        if stream.startswith("metrics-vedette.window-")
+    ]
+
+
+@pytest.fixture
+def narrow(settings):
+    """Return settings of windows that event time passes at once, and silence too."""
+    index = settings.index.model_copy(update={"window_s": 1, "window_lateness_s": 0})
+    return settings.model_copy(update={"index": index})
+
+
+async def until_counted(stub, wanted):
+    for _ in range(250):
+        if sum(windows(stub)) == wanted:
+            return
+        await asyncio.sleep(0.02)
+
+
+async def test_windows_arrive_when_the_partition_falls_silent(narrow, stub):
+    async with Run(narrow) as run:
+        await run.store(0, 5)
+        await until_counted(stub, 50)
+    assert sum(windows(stub)) == 50
+
+
+async def test_windows_wait_in_the_state_while_elasticsearch_refuses_them(narrow, stub):
+    run = Run(narrow)
+    await run.__aenter__()
+    await run.store(0, 5)
+    stub.answers = [503] * 10_000
+    await asyncio.sleep(1.3)
+    assert windows(stub) == []
+    await run.die()
+    stub.answers = []
+    async with Run(narrow) as again:
+        await until_counted(stub, 50)
+        await again.store(5, 6)
+        await until_counted(stub, 60)
+    assert sum(windows(stub)) == 60
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_kills_at_random_moments_count_everything_once(narrow, stub, seed):
+    moments = random.Random(seed)
+    committed = 0
+    for _ in range(6):
+        run = Run(narrow)
+        await run.__aenter__()
+        tasks = [
+            asyncio.ensure_future(run.store(first, first + 1))
+            for first in range(committed, min(committed + 8, 40))
+        ]
+        await asyncio.sleep(moments.choice([0.01, 0.05, 1.1]))
+        done = [task.done() and not task.exception() for task in tasks]
+        for task in tasks:
+            task.cancel()
+        await run.die()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        acknowledged = done.index(False) if False in done else len(done)
+        committed += moments.randint(0, acknowledged)
+    async with Run(narrow) as run:
+        await run.store(0, 40)
+        await until_counted(stub, 400)
+    assert sum(windows(stub)) == 400

@@ -7,6 +7,7 @@ import json
 import msgspec
 import pytest
 
+from streams.content.access import access_row, new_access
 from streams.elastic.document import Place, with_place, without_content
 from streams.elastic.streams import checkpoint_document
 from streams.elastic.templates import load_resources
@@ -14,6 +15,8 @@ from streams.ledger.log import Segment
 from streams.store.dead_letters import dead_letter_row
 from streams.store.documents import alert_row, audit_rows
 from streams.store.erasure import Erased, erasure_row
+from streams.store.window_document import window_row
+from streams.store.windows import DEFAULT_RULES, Windows
 from tests.unit.kibana.test_objects import FIELDS
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, CHAT, FULL, frame
@@ -26,12 +29,24 @@ ROWS = {
     **{f"interaction-{n}": row for n, row in enumerate(audit_rows(frame(FULL, BARE, CHAT)))},
     "alert": alert_row(alert()),
     "dead letter": dead_letter_row(letter()),
+    "access": access_row(msgspec.json.encode(new_access("content-search", "why", ids=["a"]))),
+    "content": audit_rows(frame({**CHAT, "content_key": "2026-11-22.ab", "content": b"x"}))[0],
     "erasure": erasure_row(Erased(PLACE.origin, (1, 2, 9)), "request"),
 }
+
+
+def window_of(record):
+    windows = Windows("log", DEFAULT_RULES)
+    windows.add(audit_rows(frame(record)), 0)
+    (closed,) = windows.flush()
+    return window_row(closed).body
+
+
 DOCUMENTS = {
     **{name: json.loads(with_place(row.body, PLACE)) for name, row in ROWS.items()},
     "withheld": json.loads(without_content(ROWS["alert"].body, PLACE, why="too_large")),
     "checkpoint": json.loads(checkpoint_document(SEGMENT, "t")[2]),
+    "window": json.loads(window_of(FULL)),
 }
 #: ECS 9.4: which types go with which categories of events.
 TYPES = {
@@ -48,7 +63,7 @@ def leaves(document, path=""):
     """Yield the path of every value; what lies under a flattened field is one value."""
     for name, value in document.items():
         full = f"{path}{name}"
-        if isinstance(value, dict) and FIELDS.get(full) != "flattened":
+        if isinstance(value, dict) and FIELDS.get(full) not in ("flattened", "histogram"):
             yield from leaves(value, f"{full}.")
         else:
             yield full
@@ -71,7 +86,8 @@ def test_kind_category_and_type_are_those_of_ecs(name):
     assert set(event["type"]) <= allowed
     stream = document["data_stream"]
     assert event["dataset"] == stream["dataset"]
-    assert (stream["type"], event["module"]) == ("logs", "vedette")
+    kind = "metrics" if event["kind"] == "metric" else "logs"
+    assert (stream["type"], event["module"]) == (kind, "vedette")
 
 
 @pytest.mark.parametrize("name", ROWS)

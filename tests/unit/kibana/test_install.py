@@ -7,6 +7,7 @@ from aiohttp import web
 
 from config.errors import ConfigError
 from config.settings import KibanaSettings
+from streams.kibana.api import dashboard_bodies
 from streams.kibana.dashboards import DASHBOARDS
 from streams.kibana.export import export, files
 from streams.kibana.install import KibanaUnavailable, install
@@ -21,12 +22,15 @@ class Kibana:
         self.status = 200
         self.answer = {"success": True, "errors": []}
         self.uploads = {}
+        self.put_status = 200
+        self.bodies = {}
         self.headers = []
 
     async def start(self):
         app = web.Application()
         app.router.add_get("/api/status", self._status)
         app.router.add_post("/{path:.*}", self._import)
+        app.router.add_put("/{path:.*}", self._put)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -36,6 +40,12 @@ class Kibana:
 
     async def _status(self, request):
         return web.json_response({"version": {"number": self.version}})
+
+    async def _put(self, request):
+        self.headers.append(request.headers)
+        if self.put_status == 200:
+            self.bodies[request.path] = await request.json()
+        return web.json_response({}, status=self.put_status)
 
     async def _import(self, request):
         assert request.query["overwrite"] == "true"
@@ -53,9 +63,35 @@ async def kibana():
     await runner.cleanup()
 
 
+async def test_dashboards_come_by_their_own_api_from_9_5_on(kibana):
+    done = await install(KibanaSettings(url=kibana.url, space="soc"))
+    assert kibana.bodies == {
+        f"/s/soc/api/dashboards/{name}": body for name, body in dashboard_bodies().items()
+    }
+    assert done.by_api == len(DASHBOARDS)
+    objects = kibana.uploads["/s/soc/api/saved_objects/_import"]
+    assert b'"type":"index-pattern"' in objects
+    assert b'"type":"dashboard"' not in objects
+
+
+@pytest.mark.parametrize("status", [400, 404])
+async def test_a_kibana_that_takes_no_such_body_gets_the_saved_objects(kibana, status):
+    kibana.put_status = status
+    done = await install(KibanaSettings(url=kibana.url))
+    assert done.by_api == 0
+    assert kibana.uploads["/api/saved_objects/_import"] == files()["vedette.ndjson"]
+
+
+async def test_a_key_that_may_not_write_dashboards_is_explained(kibana):
+    kibana.put_status = 403
+    with pytest.raises(KibanaUnavailable, match="API key"):
+        await install(KibanaSettings(url=kibana.url))
+
+
 async def test_everything_is_imported(kibana):
+    kibana.version = "9.4.2"
     done = await install(KibanaSettings(url=kibana.url, api_key="abc"))
-    assert (done.version, done.rules) == ("9.5.0", 1)
+    assert (done.version, done.rules) == ("9.4.2", 1)
     assert kibana.uploads == {
         "/api/saved_objects/_import": files()["vedette.ndjson"],
         "/api/detection_engine/rules/_import": files()["rules.ndjson"],

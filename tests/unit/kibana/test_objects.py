@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.elastic.templates import load_resources
+from streams.kibana.api import dashboard_bodies
 from streams.kibana.dashboards import DASHBOARDS, SEARCHES, VIEWS
 from streams.kibana.export import files
 from streams.kibana.objects import TYPE_VERSIONS, saved_objects
@@ -241,3 +242,73 @@ def test_the_rule_takes_name_severity_and_risk_from_the_alert():
     for entry in rule["severity_mapping"]:
         assert int(entry["value"]) <= scores[entry["severity"]]
     assert rule["threat"] == []
+
+
+BODIES = dashboard_bodies()
+CHARTS = {
+    "xy": {"layers"},
+    "metric": {"data_source", "metrics"},
+    "pie": {"data_source", "metrics", "group_by"},
+    "data_table": {"data_source", "metrics", "rows"},
+}
+
+
+def charts():
+    return [(name, panel) for name, body in BODIES.items() for panel in body["panels"]]
+
+
+def columns(config):
+    """Return every operation of a chart."""
+    for layer in config.get("layers", [config]):
+        for name in ("x", "breakdown_by"):
+            if name in layer:
+                yield layer[name]
+        for name in ("y", "metrics", "group_by", "rows"):
+            yield from layer.get(name, [])
+
+
+def test_bodies_have_the_ids_panels_and_places_of_the_saved_objects():
+    for item in of_type("dashboard"):
+        body = BODIES[item["id"]]
+        assert body["title"] == item["attributes"]["title"]
+        places = [
+            {**panel["grid"], "i": panel["id"], "title": panel["config"]["title"]}
+            for panel in body["panels"]
+        ]
+        assert places == [{**panel["gridData"], "title": panel["title"]} for panel in panels(item)]
+
+
+def test_charts_of_the_api_have_their_parts_and_nothing_else():
+    for name, panel in charts():
+        config = panel["config"]
+        assert panel["type"] == "vis", name
+        assert config.keys() - {"title", "type", "query"} == CHARTS[config["type"]]
+        for source in [part["data_source"] for part in config.get("layers", [config])]:
+            assert source["type"] == "data_view_spec"
+            assert source["index_pattern"] in PATTERNS
+            assert FIELDS[source["time_field"]] == "date"
+
+
+def test_operations_of_the_api_fit_the_types_of_our_fields():
+    for name, panel in charts():
+        found = list(columns(panel["config"]))
+        assert found
+        for column in found:
+            where = (name, panel["id"], column)
+            fields_of = column.get("fields", [column["field"]] if "field" in column else [])
+            assert bool(fields_of) == (column["operation"] != "count"), where
+            for field in fields_of:
+                assert FIELDS.get(field) in ACCEPTED[column["operation"]], where
+            assert ("percentile" in column) == (column["operation"] == "percentile"), where
+            for field in kql_fields(column.get("filter", {}).get("expression", "")):
+                assert field in FIELDS, where
+
+
+def test_choices_of_the_api_offer_fields_of_data_views_that_are_imported():
+    views = {view.id for view in VIEWS}
+    for body in BODIES.values():
+        ids = [control["id"] for control in body["pinned_panels"]]
+        assert len(ids) == len(set(ids))
+        for control in body["pinned_panels"]:
+            assert control["config"]["data_view_id"] in views
+            assert FIELDS[control["config"]["field_name"]] in WORDS

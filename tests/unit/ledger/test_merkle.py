@@ -158,3 +158,15 @@ def test_impossible_proofs_are_refused():
         consistency_path(0, 8, range_roots(LEAVES))
     with pytest.raises(ValueError, match="perfect subtree"):
         Edge(3, [b""])
+
+
+@given(st.lists(st.integers(0, 700), max_size=6))
+def test_many_leaves_at_once_make_the_same_tree_as_one_by_one(sizes):
+    whole, parts, number = Edge(), Edge(), 0
+    for size in sizes:
+        leaves = [leaf_hash(str(number + place).encode()) for place in range(size)]
+        number += size
+        parts.extend(leaves)
+        for leaf in leaves:
+            whole.append(leaf)
+    assert (parts.size, parts.stack, parts.blocks) == (whole.size, whole.stack, whole.blocks)

@@ -196,6 +196,19 @@ def test_messages_tenants_and_rules_are_searched(say):
     assert found("--rule", "extraction.coverage") == {alert().id}
 
 
+def test_the_interactions_of_an_alert_are_found(say, database):
+    raised = alert(id="another", evidence={"interactions": [FULL["id"]]})
+    writer = AuditWriter(database)
+    writer.open()
+    writer.submit([alert_row(raised)]).result(10)
+    writer.close()
+    (line,) = say(audit.app, "search", "--alert", raised.id, "--json").splitlines()
+    assert json.loads(line)["event"]["id"] == FULL["id"]
+    for unknown in ("nope", FULL["id"]):
+        with pytest.raises(ConfigError, match="no alert has the id"):
+            say(audit.app, "search", "--alert", unknown)
+
+
 def test_lines_and_parquet_hold_the_same_documents(say, tmp_path):
     lines, table = tmp_path / "all.jsonl", tmp_path / "all.parquet"
     assert "4 documents" in say(audit.app, "export", str(lines))
