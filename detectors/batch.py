@@ -64,6 +64,8 @@ class Batch:
         int8 (n, e): the model's view of the input, coarsely.
     grain
         int32 (n,): how noisy the input is, 0 where that has no meaning.
+    view
+        uint8 (n, v): the input in grey, at most 32 a side.
     interaction_id
         Gives the id of the interaction in row i.
     """
@@ -87,6 +89,7 @@ class Batch:
     sketch: NDArray[np.uint8]
     embedding: NDArray[np.int8]
     grain: NDArray[np.int32]
+    view: NDArray[np.uint8]
     interaction_id: Callable[[int], str]
     tenants: tuple[str | None, ...] = ()
 

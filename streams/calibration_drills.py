@@ -13,7 +13,7 @@ from detectors.batch import FIXED_POINT_ONE, Batch
 from detectors.calibration import Calibration
 from detectors.query.adjudicator import DEPTH, Exercise, Trees, calm_offsets, calmed, no_trees
 from detectors.query.measure import Measure, Measured
-from detectors.query.ring import MEMORY
+from detectors.query.ring import AT_ONCE
 from models.drills import Drill, Scene, harmless, hostile
 from models.encoder import Features
 from models.variations import Motion, vary
@@ -56,6 +56,7 @@ def harmless_variations(encoder: Encoder, x: NDArray[Any], seed: int) -> Calibra
         sketch=seen.sketch,
         embedding=seen.embedding,
         grain=seen.grain,
+        view=seen.view,
         label=answers.label,
         confidence=answers.confidence,
         margin=answers.margin,
@@ -126,7 +127,7 @@ def exercises_of(encoder: Encoder, profile: Profile, drills: Sequence[Drill]) ->
     batch = _batch(encoder, drills)
     lengths = [len(drill.x) for drill in drills]
     owner = np.repeat(np.arange(len(drills)), lengths)
-    turn = np.concatenate([np.arange(length) // MEMORY for length in lengths])
+    turn = np.concatenate([np.arange(length) // AT_ONCE for length in lengths])
     columns: list[NDArray[Any]] | None = None
     for index in range(int(turn.max()) + 1):
         rows = np.flatnonzero(turn == index)
@@ -175,6 +176,7 @@ def _batch(encoder: Encoder, drills: Sequence[Drill]) -> Batch:
         sketch=seen.sketch,
         embedding=seen.embedding,
         grain=seen.grain,
+        view=seen.view,
         interaction_id=str,
     )
 

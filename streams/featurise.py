@@ -71,6 +71,7 @@ def to_batch(
         sketch=features.sketch,
         embedding=features.embedding,
         grain=features.grain,
+        view=features.view,
         interaction_id=lambda row: str(ids[row]),
         tenants=_tenants(batch, client),
     )
@@ -105,11 +106,14 @@ def _answers(batch: pa.RecordBatch, label: NDArray[np.int32]) -> Answers:
 def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[np.bool_], Features]:
     rows = batch.num_rows
     scanned = np.zeros(rows, np.bool_)
-    sizes = (encoder.sketch_size, encoder.embedding_size) if encoder else (0, 0)
+    sizes = (0, 0, 0)
+    if encoder is not None:
+        sizes = (encoder.sketch_size, encoder.embedding_size, encoder.view_size)
     seen = Features(
         np.zeros((rows, sizes[0]), np.uint8),
         np.zeros((rows, sizes[1]), np.int8),
         np.zeros(rows, np.int32),
+        np.zeros((rows, sizes[2]), np.uint8),
     )
     if encoder is None:
         return scanned, seen
@@ -119,6 +123,7 @@ def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[n
             at, values = at[finite], values[finite]  # noqa: PLW2901
         if len(at):
             part = encoder.features(values)
-            seen.sketch[at], seen.embedding[at], seen.grain[at] = part
+            for column, values_of in zip(seen, part, strict=True):
+                column[at] = values_of
             scanned[at] = True
     return scanned, seen

@@ -172,5 +172,6 @@ def traffic_batch(
         sketch=np.zeros((rows, 0), np.uint8),
         embedding=np.zeros((rows, 0), np.int8),
         grain=np.zeros(rows, np.int32),
+        view=np.zeros((rows, 0), np.uint8),
         interaction_id=lambda row: str(first + row),
     )
