@@ -1,7 +1,7 @@
 """What remains of the difference of two inputs after the best harmless explanation.
 
-A shift, turn or zoom moves an image along its own gradients, light changes it along itself; the
-changes of an attack do neither. The second image is registered on the first, coarse to fine, and
+A shift, turn or zoom moves an image along its own gradients, light changes it along itself, focus
+along its curvature; the changes of an attack do none of it. The second image is registered on the first, coarse to fine, and
 what is left over is measured. Images are integers in units of 1/16 of a shade and positions
 multiples of 1/64 of a pixel, so sums are exact and the same in any order.
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Planes = NDArray[np.float64]
 
 #: What is told of a pair, see `Likeness.of`.
-DETAILS = ("explained", "residual", "change", "sparse", "untouched", "rough")
+DETAILS = ("explained", "residual", "change", "sparse", "untouched", "rough", "lift")
 #: Sizes at which motion is estimated: blocks of so many pixels a side.
 _LEVELS = (4, 2, 1)
-_SMALLEST = 4
+_SMALLEST = 7
 _SHADE, _STEP = 16.0, 64.0
 _RIDGE = 64.0
 #: Largest motion, of a step and in all, as shares of the side; and turn and zoom.
@@ -52,7 +52,9 @@ class Likeness:
     def __init__(self, grid: NDArray[np.int64]) -> None:
         self._rows, self._columns = grid.tolist()
         side = min(self._rows, self._columns)
-        self._levels = [block for block in _LEVELS if side // block >= _SMALLEST]
+        blocks = [block for block in _LEVELS if side // block >= _SMALLEST]
+        # One step alone does not find motion of more than a pixel.
+        self._levels = blocks * 2 if len(blocks) == 1 else blocks
 
     def of(self, new: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return `DETAILS` of pairs of views (n, v) as int64 (n, details).
@@ -60,7 +62,8 @@ class Likeness:
         explained, sparse, untouched and rough are fixed-point shares: of the energy of the change
         that motion and light explain, of the pixels that what remains is spread over, of the
         pixels near edges that did not change at all, and of what remains that changes from pixel
-        to pixel. residual and change are logarithms of mean squares.
+        to pixel. residual and change are logarithms of mean squares, lift is that of how much
+        brighter black has become.
         """
         parts = [
             self._details(new[at : at + _CHUNK], old[at : at + _CHUNK])
@@ -72,11 +75,8 @@ class Likeness:
         shape = (len(new), self._rows, max(1, self._columns))
         x, y = (view.reshape(shape) * _SHADE for view in (new, old))
         change = x - y
-        left = self._left(x, y) if self._levels else change
+        left, lift = self._left(x, y) if self._levels else (change, np.zeros(len(x)))
         energy, before = _energy(left), _energy(change)
-        worse = energy > before
-        left[worse] = change[worse]
-        energy = np.minimum(energy, before)
         pixels = shape[1] * shape[2]
         mass = np.abs(left).sum(axis=(1, 2))
         slopes = np.maximum(np.abs(_slope(y, 1)), np.abs(_slope(y, 2))) if self._levels else y * 0
@@ -90,11 +90,27 @@ class Likeness:
             _share(mass * mass, pixels * energy),
             _share(still, edge.sum(axis=(1, 2))),
             _share(_energy(mixed) / 8, energy),
+            _log(lift * lift),
         ]
         return np.stack(columns, axis=1)
 
-    def _left(self, x: Planes, y: Planes) -> Planes:
-        """Return what is left of ``x`` after ``y`` has been moved and lit to match."""
+    def _left(self, x: Planes, y: Planes) -> tuple[Planes, NDArray[np.float64]]:
+        """Return what is left of ``x`` after ``y`` has been moved, focused and lit to match.
+
+        Motion is only supposed where it explains more, and no change is explained by a larger
+        one.
+        """
+        best = x - y
+        least, lift = _energy(best), np.zeros(len(x))
+        for given in (y, _moved(y, self._motion(x, y))):
+            left, lifted = _unexplained(x, given)
+            energy = _energy(left)
+            better = energy < least
+            best[better], least[better], lift[better] = left[better], energy[better], lifted[better]
+        return best, lift
+
+    def _motion(self, x: Planes, y: Planes) -> NDArray[np.float64]:
+        """Return the motion (n, 4) that brings ``y`` closest to ``x``."""
         motion = np.zeros((len(x), 4))
         reach = min(self._rows, self._columns)
         for block in self._levels:
@@ -107,7 +123,7 @@ class Likeness:
             motion = np.clip(motion + np.clip(step, -most, most), -total, total)
             motion[:, :2] = np.rint(motion[:, :2] * _STEP) / _STEP
             motion[:, 2:] = np.rint(motion[:, 2:] * _STEP * reach) / (_STEP * reach)
-        return _unlit(x, _moved(y, motion))
+        return motion
 
 
 def _pooled(image: Planes, block: int) -> Planes:
@@ -157,24 +173,37 @@ def _step(seen: Planes, given: Planes) -> NDArray[np.float64]:
     return step
 
 
-def _unlit(x: Planes, y: Planes) -> Planes:
-    """Return what light leaves unexplained; what is blinded in either may have been any shade."""
+def _unexplained(x: Planes, y: Planes) -> tuple[Planes, NDArray[np.float64]]:
+    """Return what light and focus leave of ``x`` unexplained, and by how much they lift black.
+
+    Pixels that are blinded in either image may have been any shade.
+    """
     n = len(x)
-    blind = (x >= _SATURATED) | (y >= _SATURATED)
-    seen = ~blind
+    seen = (x < _SATURATED) & (y < _SATURATED)
     count = np.maximum(seen.sum(axis=(1, 2), keepdims=True), 1)
     middle = np.rint((y * seen).sum(axis=(1, 2), keepdims=True) / count)
-    centred = np.where(seen, y - middle, 0)
-    basis = np.stack([centred, seen.astype(np.float64)], axis=1).reshape(n, 2, -1)
-    difference = np.where(seen, x - y, 0).reshape(n, -1)
-    found = _fit(basis, difference, np.array([_SHADE, 1.0]))
-    gain = np.rint(np.clip(found[:, 0] / _SHADE, -0.6, 1.5) * 256) / 256
-    offset = np.rint(found[:, 1])
-    expected = y + gain[:, None, None] * (y - middle) + offset[:, None, None]
+    centred = y - middle
+    focus = _curvature(y)
+    basis = np.stack([centred * seen, seen, focus * seen], axis=1).reshape(n, 3, -1)
+    difference = ((x - y) * seen).reshape(n, -1)
+    found = _fit(basis, difference, np.array([_SHADE, 1.0, _SHADE]))
+    gain = np.rint(np.clip(found[:, 0] / _SHADE, -0.6, 1.5) * 256)[:, None, None] / 256
+    blur = np.rint(np.clip(found[:, 2] / _SHADE, -0.25, 0.25) * 256)[:, None, None] / 256
+    offset = np.rint(found[:, 1])[:, None, None]
+    expected = y + gain * centred + offset + blur * focus
     left = np.rint(x - np.clip(expected, 0, 255 * _SHADE))
     # A blinded pixel of the source was at least as bright.
-    left = np.where((y >= _SATURATED) & (left > 0), 0, left)
-    return left
+    left[(y >= _SATURATED) & (left > 0)] = 0
+    lift = np.abs(offset - gain * middle)[:, 0, 0]
+    return left, lift
+
+
+def _curvature(image: Planes) -> Planes:
+    """Return by how much the neighbours of each pixel are brighter in sum, edges repeated."""
+    padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    around = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
+    curvature: Planes = around - 4 * image
+    return curvature
 
 
 def _fit(

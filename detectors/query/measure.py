@@ -52,6 +52,7 @@ FEATURES = (
     "crowd",
     "mixed",
     "age",
+    "distance",
     "compared",
     *DETAILS,
 )
@@ -68,6 +69,8 @@ class Measured(NamedTuple):
         int64 (n,): that of near and foreign together where a query is near.
     features
         int64 (n, len(`FEATURES`)): what tells a search from harmless likeness.
+    told
+        int64 (n,): the foreignness that earlier queries about the same thing have told already.
     repeated
         bool (n,): sent before, so no evidence.
     label
@@ -79,6 +82,7 @@ class Measured(NamedTuple):
     foreign: NDArray[np.int64]
     margin: NDArray[np.int64]
     features: NDArray[np.int64]
+    told: NDArray[np.int64]
     repeated: NDArray[np.bool_]
     label: NDArray[np.int32]
 
@@ -152,6 +156,7 @@ class Measure:
                 _logs()[nearest.crowd],
                 _logs()[nearest.mixed],
                 _logs()[nearest.age],
+                _distance(nearest),
                 *self._details(segments, Shown(batch.view[order], code), group, nearest, near),
             ],
             axis=1,
@@ -163,10 +168,15 @@ class Measure:
             foreign,
             margin_log_e,
             features,
+            np.where(nearest.crowd > 0, np.maximum(self._log_e[self._rank_of(nearest)], 0), 0),
             repeated,
             label,
         )
         return measured, queries
+
+    def _rank_of(self, nearest: Nearest) -> NDArray[np.int64]:
+        """Return the rank of the oddest likeness."""
+        return np.minimum(nearest.oddest, len(self._log_e) - 1)
 
     def _near_of(self, nearest: Nearest, group: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return evidence that the nearest query, whatever its answer, is too near."""
@@ -229,6 +239,13 @@ def descent_table() -> NDArray[np.int64]:
     for crowd in range(1, MEMORY + 1):
         table[crowd] = [log_e((1 + min(n, crowd)) / (1 + crowd)) for n in range(MEMORY + 1)]
     return table
+
+
+def _distance(nearest: Nearest) -> NDArray[np.int64]:
+    """Return how far the nearest query is, on a scale of doublings."""
+    d2 = np.minimum(nearest.d2, nearest.other_d2)
+    # An exponent, exact: half doublings of integers below 2**53.
+    return np.asarray(np.frexp(d2.astype(np.float64) ** 2 + 1)[1] * FIXED_POINT_ONE // 2, np.int64)
 
 
 @cache

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 MEMORY = 128
 #: The most rows of one client that are worked on at once.
 AT_ONCE = 64
+#: Larger than any rank of how common a query looks.
+COMMON = np.int8(127)
 #: Larger than any squared distance of codes.
 FAR_AWAY = np.int32(1 << 30)
 #: Log odds are remembered in units of 2**-10.
@@ -85,8 +87,9 @@ class Nearest(NamedTuple):
     crowd, lower, mixed
         Queries of another payload within the given distance, how many of these the model was no
         surer of, and how many had another answer.
-    likeness
-        Largest rank in ``strange`` within the crowd: how common its most common query looks.
+    likeness, oddest
+        Largest and smallest rank in ``strange`` within the crowd: how common its most common
+        query looks, and its oddest one.
     age
         How many queries ago the nearest one was, 0 if there is none.
     repeated
@@ -101,6 +104,7 @@ class Nearest(NamedTuple):
     lower: NDArray[np.int64]
     mixed: NDArray[np.int64]
     likeness: NDArray[np.int64]
+    oddest: NDArray[np.int64]
     age: NDArray[np.int64]
     repeated: NDArray[np.bool_]
 
@@ -123,6 +127,7 @@ class Nearest(NamedTuple):
             lower=count(),
             mixed=count(),
             likeness=count(),
+            oddest=count() + COMMON,
             age=count(),
             repeated=np.zeros(rows, np.bool_),
         )
@@ -225,6 +230,7 @@ class Ring:
             lower=lower.sum(axis=2),
             mixed=(close & ~same).sum(axis=2),
             likeness=np.where(close, history.strange[:, None, :], 0).max(axis=2),
+            oddest=np.where(close, history.strange[:, None, :], COMMON).min(axis=2),
             age=np.where(eligible.any(axis=2), last, 0),
             repeated=same_payload.any(axis=2),
         )
