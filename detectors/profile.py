@@ -132,8 +132,8 @@ class Profile:
         return replace(self, **{f"tree_{name}": part for name, part in trees._asdict().items()})
 
     def to_arrays(self) -> State:
-        """Return the arrays of the profile."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        """Return the arrays of the profile, in the order of memory that files have."""
+        return {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
 
     def meta(self) -> dict[str, Any]:
         """Return what is no array, fit for JSON."""

@@ -32,7 +32,9 @@ _SHADE, _STEP = 16.0, 64.0
 _RIDGE = 64.0
 #: Largest motion, of a step and in all, as shares of the side; and turn and zoom.
 _STEP_SHARE, _SHIFT_SHARE, _STEP_TURN, _TURN = 0.19, 0.25, 0.15, 0.4
-_CHUNK = 256
+_CHUNK = 16
+#: Motion is not looked for where light leaves less than this share, or less than a shade.
+_ENOUGH = 0.1
 #: Shares are told in these steps, logarithms of energies in units of 1/8.
 _SHARES, _LOGS = 64, 8
 #: Pixels whose surroundings differ by this much would change if the image moved.
@@ -97,16 +99,22 @@ class Likeness:
     def _left(self, x: Planes, y: Planes) -> tuple[Planes, NDArray[np.float64]]:
         """Return what is left of ``x`` after ``y`` has been moved, focused and lit to match.
 
-        Motion is only supposed where it explains more, and no change is explained by a larger
-        one.
+        Motion is only supposed where light does not explain enough and motion explains more, and
+        no change is explained by a larger one.
         """
         best = x - y
-        least, lift = _energy(best), np.zeros(len(x))
-        for given in (y, _moved(y, self._motion(x, y))):
-            left, lifted = _unexplained(x, given)
-            energy = _energy(left)
-            better = energy < least
-            best[better], least[better], lift[better] = left[better], energy[better], lifted[better]
+        before = _energy(best)
+        left, lift = _unexplained(x, y)
+        least = _energy(left)
+        lit = least < before
+        best[lit], lift = left[lit], np.where(lit, lift, 0)
+        least = np.minimum(least, before)
+        rows = np.flatnonzero((least > _ENOUGH * before) & (least > _SHADE**2 * best[0].size))
+        if len(rows):
+            moved = _moved(y[rows], self._motion(x[rows], y[rows]))
+            left, lifted = _unexplained(x[rows], moved)
+            better = _energy(left) < least[rows]
+            best[rows[better]], lift[rows[better]] = left[better], lifted[better]
         return best, lift
 
     def _motion(self, x: Planes, y: Planes) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CLOSE_SHARE = 0.003
 _CLOSE_LEVEL = int(np.searchsorted(TAIL_LEVELS, CLOSE_SHARE))
 #: Queries closer than this share are worth comparing in detail.
-_ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.03))
+_ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.02))
 FEATURES = (
     "near",
     "strange",
@@ -194,11 +194,11 @@ class Measure:
     ) -> NDArray[np.int64]:
         """Return what remains after a harmless explanation (1 + details, n), and remember views.
 
-        Only near queries are worth the time.
+        Only what is near enough to matter is worth the time.
         """
         details = np.zeros((1 + len(DETAILS), len(near)), np.int64)
         kept = (~nearest.repeated, ~nearest.repeated & (nearest.crowd > 0))
-        rows = np.flatnonzero((near > 0) & ~nearest.repeated)
+        rows = np.flatnonzero((near > FIXED_POINT_ONE) & ~nearest.repeated)
         view, d2 = self.views.compared(segments, shown, kept, rows)
         alike = (d2 >= 0) & (d2 <= self._alike_d2[group[rows]])
         rows, view = rows[alike], view[alike]
