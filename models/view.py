@@ -33,8 +33,10 @@ def view_of(values: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
     if layout.height % rows or layout.width % columns:
         block = block_index(Layout(layout.height, layout.width, 1), MAX_SIDE)
         channel = np.ones(layout.channels, np.intp)
-        each = np.multiply.outer(channel, block) if layout.channels_first else np.repeat(
-            block, layout.channels
+        each = (
+            np.multiply.outer(channel, block)
+            if layout.channels_first
+            else np.repeat(block, layout.channels)
         )
         return pool(values, each.reshape(-1))
     down, right = layout.height // rows, layout.width // columns
@@ -45,4 +47,4 @@ def view_of(values: NDArray[np.uint8], layout: Layout) -> NDArray[np.uint8]:
         axes = (1, 3, 5) if layout.channels_first else (2, 4, 5)
     total = values.reshape(-1, *shape).sum(axis=axes, dtype=np.uint32).reshape(-1, size)
     count = layout.elements // size
-    return ((2 * total + count) // (2 * count)).astype(np.uint8)
+    return np.asarray((2 * total + count) // (2 * count), np.uint8)

@@ -123,7 +123,6 @@ def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[n
             at, values = at[finite], values[finite]  # noqa: PLW2901
         if len(at):
             part = encoder.features(values)
-            for column, values_of in zip(seen, part, strict=True):
-                column[at] = values_of
+            seen.sketch[at], seen.embedding[at], seen.grain[at], seen.view[at] = part
             scanned[at] = True
     return scanned, seen

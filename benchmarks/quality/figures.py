@@ -51,9 +51,11 @@ class Benign:
     wanted: float
 
     @property
-    def met(self) -> bool:
-        """Whether the share is within what was wanted."""
-        return self.flagged.value <= self.wanted
+    def met(self) -> bool | None:
+        """Whether the share is within what was wanted; None if there were too few to tell."""
+        if self.flagged.value > self.wanted:
+            return False
+        return True if self.flagged.interval[1] <= self.wanted else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ class Threat:
 
     @property
     def met(self) -> bool:
-        """Whether the median is as wanted."""
-        return bool(self.median <= self.wanted)
+        """Whether the median is as wanted, a client that is never found counting as late."""
+        missed = [np.inf] * (self.found.of - self.found.count)
+        return bool(np.median([*self.delays, *missed]) <= self.wanted)
 
 
 @dataclass(frozen=True, slots=True)

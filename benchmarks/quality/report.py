@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.quality.benign import CORRELATED
+from benchmarks.quality.figures import Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.quality.figures import Bursts, Result, Share
+    from benchmarks.quality.figures import Bursts, Result
 
 PAGE = "detection-report.md"
 PICTURES = "pictures"
@@ -27,7 +28,7 @@ _ATTACKS = (
     "met",
     "before success",
 )
-_MET = {True: "yes", False: "**no**"}
+_MET = {True: "yes", False: "**no**", None: "not disproved"}
 
 
 def write(docs: Path, results: Sequence[Result], burst: Bursts | None, seed: int) -> Path:
@@ -52,8 +53,10 @@ threshold was set on these clients. Shares have Wilson intervals of 95 %. A clie
 with its first finding of any kind; *named* is the share with a finding of the threat's own kind.
 Delays count the client's queries from its first hostile one. *before success* is the share of
 attacks that reached their goal, but had been found by then; an attack that needs two to five
-queries cannot be. The baselines are implemented from their papers and see the first 250 queries
-of some of the same clients. Speed is measured by `vedette bench pipeline`."""
+queries cannot be, and is not found later either, for it ends there. A share that is as wanted,
+but whose interval reaches beyond it, is *not disproved*. The baselines are implemented from their
+papers and see the first 250 queries of some of the same clients. Speed is measured by
+`vedette bench pipeline`."""
 
 
 def _model(result: Result) -> list[str]:
@@ -87,7 +90,26 @@ def _model(result: Result) -> list[str]:
         cells += [_delay(threat.median), _delay(threat.p95), f"<= {threat.wanted}"]
         cells += [_MET[threat.met], _plain(threat.before) if threat.before.of else "-"]
         lines.append(_row([*cells, *(_plain(threat.baselines[name]) for name in names)]))
-    return [*lines, "", *_campaigns(result)]
+    return [*lines, "", *_together(result), *_campaigns(result)]
+
+
+def _together(result: Result) -> list[str]:
+    """Sum the evasion families up."""
+    threats = [threat for threat in result.threats if threat.threat == "evasion"]
+    found, before = (
+        Share(sum(share.count for share in part), sum(share.of for share in part))
+        for part in ([t.found for t in threats], [t.before for t in threats])
+    )
+    delays = np.array([delay for threat in threats for delay in threat.delays])
+    median, p95 = np.quantile(delays, [0.5, 0.95]) if len(delays) else (np.nan, np.nan)
+    return [
+        (
+            f"All evasion families together: {found} found, median {_delay(median)} and p95 "
+            f"{_delay(p95)} queries (wanted <= 7 and <= 30); {before} of the successful ones "
+            "before their success (wanted >= 98 %)."
+        ),
+        "",
+    ]
 
 
 def _campaigns(result: Result) -> list[str]:

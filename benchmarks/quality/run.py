@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.baselines.queries import blacklight, prada, stateful_knn
 from benchmarks.baselines.rates import fixed_rule, poisson_focus
-from benchmarks.quality.benign import BENIGN, CORRELATED, Pool, independent
+from benchmarks.quality.benign import BENIGN, CORRELATED, PLENTIFUL, Pool, independent
 from benchmarks.quality.evasion import EVASION, attack
 from benchmarks.quality.figures import (
     Benign,
@@ -45,6 +45,7 @@ WANTED = {
     "drift": 60,
 }
 _ACCOUNTS, _ACCOUNT_QUERIES = 50, 40
+_AT_ONCE = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,11 @@ class Size:
     max_queries: int
     campaign_clients: int
     baseline_clients: int
+    #: Clients of the kinds of which at most one in a thousand may be flagged.
+    plenty: int = 0
 
 
-FULL = Size(400, 120, 16, 120, 400, 1000, 8)
+FULL = Size(400, 120, 16, 120, 400, 1000, 8, 4000)
 QUICK = Size(60, 40, 6, 80, 200, 0, 0)
 
 
@@ -72,6 +75,8 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
     clients = [*benign_clients(victim, size, seed), *attackers(victim, size, seed)]
     tell(f"{victim.name}: watching {len(clients):,} clients")
     watched = watch(profile, recording(victim, clients, seed=seed))
+    tell(f"{victim.name}: watching more benign clients")
+    clients += more_benign(victim, profile, watched, size, seed)
     tell(f"{victim.name}: baselines")
     baselines = _baselines(victim) if size.baseline_clients else {}
     grouped: dict[tuple[str, str], list[Client]] = {}
@@ -110,6 +115,29 @@ def benign_clients(victim: Victim, size: Size, seed: int) -> Iterator[Client]:
         for index in range(count):
             rng = np.random.default_rng([seed, 1, number, index])
             yield Client(f"benign-{kind}-{index}", kind, make(pool, rng, size.queries))
+
+
+def more_benign(
+    victim: Victim, profile: LoadedProfile, watched: Watched, size: Size, seed: int
+) -> list[Client]:
+    """Watch as many more clients as it takes to tell rare false alarms, without their queries.
+
+    What is found of them is added to ``watched``.
+    """
+    pool, more = Pool(victim), []
+    for number, kind in enumerate(PLENTIFUL):
+        for start in range(size.independent, size.plenty, _AT_ONCE):
+            clients = []
+            for index in range(start, min(size.plenty, start + _AT_ONCE)):
+                x = BENIGN[kind](
+                    pool, np.random.default_rng([seed, 5, number, index]), size.queries
+                )
+                clients.append(Client(f"more-{kind}-{index}", kind, x))
+            found = watch(profile, recording(victim, clients, seed=seed + start))
+            watched.found.update(found.found)
+            watched.events += found.events
+            more += [replace(client, x=client.x[:0]) for client in clients]
+    return more
 
 
 def attackers(victim: Victim, size: Size, seed: int) -> Iterator[Client]:

@@ -119,7 +119,7 @@ def alarmed(trees: Trees, exercise: Exercise) -> float:
     if exercise.hostile:
         return 0.0
     peak = _peak(withheld(exercise.measured, trees), exercise.measured)
-    return min(1.0, 2 * peak / _TOLERATED)
+    return min(1.0, 2 * peak / float(_TOLERATED))
 
 
 def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:

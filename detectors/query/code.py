@@ -47,4 +47,4 @@ def codes_of(fit: CodeFit, sketch: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return codes uint8 (n, k); sums of integers below 2**53, so exact."""
     along = sketch.astype(np.float64) @ fit.matrix.astype(np.float64) - fit.offset
     steps = np.floor(along / _UNIT + 0.5) + _MIDDLE
-    return np.clip(steps, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(steps, 0, 255), np.uint8)

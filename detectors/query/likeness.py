@@ -1,9 +1,9 @@
 """What remains of the difference of two inputs after the best harmless explanation.
 
 A shift, turn or zoom moves an image along its own gradients, light changes it along itself, focus
-along its curvature; the changes of an attack do none of it. The second image is registered on the first, coarse to fine, and
-what is left over is measured. Images are integers in units of 1/16 of a shade and positions
-multiples of 1/64 of a pixel, so sums are exact and the same in any order.
+along its curvature; the changes of an attack do none of it. The second image is registered on the
+first, coarse to fine, and what is left over is measured. Images are integers in units of 1/16 of a
+shade and positions multiples of 1/64 of a pixel, so sums are exact and the same in any order.
 
 References
 ----------
@@ -153,8 +153,9 @@ def _moved(image: Planes, motion: NDArray[np.float64]) -> Planes:
     down, right, turn, zoom = (motion[:, i, None, None] for i in range(4))
     at_y = np.clip(y + down - turn * x + zoom * y + (rows - 1) / 2, 0, rows - 1)
     at_x = np.clip(x + right + turn * y + zoom * x + (columns - 1) / 2, 0, columns - 1)
-    top, left = np.minimum(at_y.astype(np.intp), rows - 2), np.minimum(
-        at_x.astype(np.intp), columns - 2
+    top, left = (
+        np.minimum(at_y.astype(np.intp), rows - 2),
+        np.minimum(at_x.astype(np.intp), columns - 2),
     )
     part_y, part_x = at_y - top, at_x - left
     flat = image.reshape(-1)
@@ -235,7 +236,8 @@ def _fit(
         for j in range(i + 1, size):
             right[:, i] -= gram[:, i, j] * right[:, j]
         right[:, i] /= gram[:, i, i]
-    return right
+    solved: NDArray[np.float64] = right
+    return solved
 
 
 def _slope(image: Planes, axis: int) -> Planes:
@@ -247,7 +249,7 @@ def _slope(image: Planes, axis: int) -> Planes:
 
 
 def _energy(image: Planes) -> NDArray[np.float64]:
-    energy: NDArray[np.float64] = np.einsum("nij,nij->n", image, image)
+    energy: NDArray[np.float64] = (image * image).sum(axis=(1, 2))
     return energy
 
 
