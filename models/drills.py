@@ -114,7 +114,7 @@ def _augmented(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
 
 def _pipeline(x: NDArray[np.uint8], layout: Layout, rng: Generator) -> NDArray[np.uint8]:
     """Vary inputs as one augmentation pipeline does: it has some of the usual steps, not all."""
-    strength = rng.uniform(0.3, 1.0) * (rng.random(5) < (0.6, 0.6, 0.4, 0.4, 0.6))
+    strength = rng.uniform(0.3, 1.5) * (rng.random(5) < (0.6, 0.6, 0.4, 0.4, 0.6))
     sensor = float(rng.choice((0.0, 0.0, 1.0, 2.0)))
     if not layout.is_image:
         return vary(x, layout, Motion(rng.uniform(-1, 1, (len(x), 5))), rng, sensor=sensor)
@@ -144,7 +144,9 @@ def _film(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     sensor = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.3, 2.0))
     while sum(map(len, frames)) < HARMLESS_QUERIES:
         length = int(rng.integers(15, 80))
-        motion = Motion.slow(length, rng, float(rng.uniform(0.02, 0.12)))
+        # A scene goes farther out of sight than copies of it do.
+        reach = rng.uniform(0.5, 1.8, 5)
+        motion = Motion(reach * Motion.slow(length, rng, float(rng.uniform(0.02, 0.12))).where)
         scenery = np.repeat(scene.pick(rng)[None], length, 0)
         frames.append(vary(scenery, scene.layout, motion, rng, sensor=sensor))
     return np.concatenate(frames)[:HARMLESS_QUERIES]
