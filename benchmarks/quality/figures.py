@@ -89,6 +89,15 @@ class Threat:
 
 
 @dataclass(frozen=True, slots=True)
+class Adaptive:
+    """How attackers fared that hide: how many were found, and won without an alert before."""
+
+    way: str
+    found: Share
+    unnoticed: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Campaigns:
     """How a campaign fared among benign clients, and what a world without one gave."""
 
@@ -117,6 +126,7 @@ class Result:
     model: str
     benign: tuple[Benign, ...]
     threats: tuple[Threat, ...]
+    adaptive: tuple[Adaptive, ...]
     campaigns: Campaigns | None
     us_per_event: float
     bytes_per_client: float

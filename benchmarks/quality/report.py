@@ -90,7 +90,7 @@ def _model(result: Result) -> list[str]:
         cells += [_delay(threat.median), _delay(threat.p95), f"<= {threat.wanted}"]
         cells += [_MET[threat.met], _plain(threat.before) if threat.before.of else "-"]
         lines.append(_row([*cells, *(_plain(threat.baselines[name]) for name in names)]))
-    return [*lines, "", *_together(result), *_campaigns(result)]
+    return [*lines, "", *_together(result), *_adaptive(result), *_campaigns(result)]
 
 
 def _together(result: Result) -> list[str]:
@@ -108,6 +108,28 @@ def _together(result: Result) -> list[str]:
             f"{_delay(p95)} queries (wanted <= 7 and <= 30); {before} of the successful ones "
             "before their success (wanted >= 98 %)."
         ),
+        "",
+    ]
+
+
+def _adaptive(result: Result) -> list[str]:
+    if not result.adaptive:
+        return []
+    rows = [
+        _row([way.way, str(way.found), str(way.unnoticed), "<= 2.0%"]) for way in result.adaptive
+    ]
+    return [
+        "### Adaptive attackers",
+        "",
+        (
+            "HopSkipJump, NES and Square in turn, hidden: by noise on each query, by shifting and "
+            "lighting each query anew, among four benign queries each, over four accounts. The "
+            "attackers are not told what the detectors think."
+        ),
+        "",
+        _row(["hidden by", "found", "success without alert", "wanted"]),
+        _row(["---"] * 4),
+        *rows,
         "",
     ]
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from benchmarks.baselines.queries import blacklight, prada, stateful_knn
 from benchmarks.baselines.rates import fixed_rule, poisson_focus
+from benchmarks.quality.adaptive import adaptive
 from benchmarks.quality.benign import BENIGN, CORRELATED, PLENTIFUL, Pool, independent
 from benchmarks.quality.evasion import EVASION, attack
 from benchmarks.quality.figures import (
+    Adaptive,
     Benign,
     Bursts,
     Campaigns,
@@ -61,9 +63,11 @@ class Size:
     baseline_clients: int
     #: Clients of the kinds of which at most one in a thousand may be flagged.
     plenty: int = 0
+    #: Attackers of each adaptive kind.
+    adaptive: int = 0
 
 
-FULL = Size(400, 120, 16, 120, 400, 1000, 8, 4000)
+FULL = Size(400, 120, 16, 120, 400, 1000, 8, 4000, 36)
 QUICK = Size(60, 40, 6, 80, 200, 0, 0)
 
 
@@ -92,6 +96,10 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
         for (threat, kind), group in grouped.items()
         if threat
     ]
+    hiding: tuple[Adaptive, ...] = ()
+    if size.adaptive:
+        tell(f"{victim.name}: adaptive attackers")
+        hiding = adaptive_attackers(victim, profile, size, seed)
     campaigns = None
     if size.campaign_clients:
         tell(f"{victim.name}: campaigns among {size.campaign_clients:,} clients")
@@ -100,6 +108,7 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
         victim.name,
         tuple(benign),
         tuple(threats),
+        hiding,
         campaigns,
         watched.us_per_event,
         watched.bytes_per_client,
@@ -212,6 +221,33 @@ def _threat(
         delays_of(firsts, [client.hostile_from for client in group]),
         _shares(group, baselines, size, 250),
         WANTED.get(family, WANTED.get(threat, 60)),
+    )
+
+
+def adaptive_attackers(
+    victim: Victim, profile: LoadedProfile, size: Size, seed: int
+) -> tuple[Adaptive, ...]:
+    """Watch attackers that hide, and count who won before any of its accounts was found."""
+    groups = list(adaptive(victim, size.adaptive, seed, size.max_queries))
+    clients = [client for group in groups for client in group]
+    watched = watch(profile, recording(victim, clients, seed=seed))
+    outcome: dict[str, list[tuple[bool, bool]]] = {}
+    for group in groups:
+        firsts = [watched.first(client) for client in group]
+        found = any(first is not None for first in firsts)
+        before = any(
+            first is not None and client.success_at is not None and first <= client.success_at
+            for client, first in zip(group, firsts, strict=True)
+        )
+        won = group[0].success_at is not None
+        outcome.setdefault(group[0].kind, []).append((found, won and not before))
+    return tuple(
+        Adaptive(
+            way,
+            Share(sum(found for found, _ in pairs), len(pairs)),
+            Share(sum(unnoticed for _, unnoticed in pairs), len(pairs)),
+        )
+        for way, pairs in outcome.items()
     )
 
 
