@@ -32,6 +32,8 @@ CLIENTS = 30
 #: Harmless clients are rehearsed for longer: it is they who must not be alarmed.
 HARMLESS_QUERIES = 128
 _COPIES = (4, 8, 16)
+#: Share of the searches that disguise each query.
+_BLINDED_SHARE = 0.15
 #: Copies as by any pipeline: what it makes of a reference may be foreign to it.
 AUGMENTED = "augmented"
 
@@ -83,7 +85,8 @@ def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
     for kind, move in _MOVES.items():
         for number in range(CLIENTS):
             search = _SEARCHES[number % len(_SEARCHES)]
-            yield _drill(scene, kind, search(scene, move, rng), hostile=True)
+            x = search(scene, move, rng)
+            yield _drill(scene, kind, _blinded(x, scene, rng), hostile=True)
 
 
 def _drill(scene: Scene, kind: str, x: NDArray[np.uint8], *, hostile: bool) -> Drill:
@@ -160,6 +163,15 @@ def _uploads(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
         again = np.rint(scene.x[rng.permutation(rows)] / step) * step
         rounds.append(to_bytes(again + rng.normal(0, 0.5, again.shape) * (again > 0)))
     return np.concatenate(rounds)[:HARMLESS_QUERIES]
+
+
+def _blinded(x: NDArray[np.uint8], scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    """Move and light each query anew, as some searches do to look like copies."""
+    if rng.random() >= _BLINDED_SHARE:
+        return x
+    strength = float(rng.uniform(0.2, 1.0))
+    motion = Motion(strength * Motion.at_random(len(x), rng).where)
+    return vary(x, scene.layout, motion, rng, sensor=0.0)
 
 
 _HARMLESS = {"copies": _copies, AUGMENTED: _augmented, "film": _film, "uploads": _uploads}

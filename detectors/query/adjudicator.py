@@ -15,6 +15,7 @@ import numpy as np
 
 from detectors.base import Segments
 from detectors.batch import FIXED_POINT_ONE
+from detectors.evidence import hedged
 from detectors.query.odd import odd_evidence
 from detectors.query.runs import Runs
 
@@ -30,9 +31,11 @@ DEPTH = 3
 #: The outcome is held within this.
 STEEPEST = 6 * FIXED_POINT_ONE
 #: Harmless drills may come this near to the threshold of the default run length, but for a few.
-_ALARM = np.log(3 * 60_000) * FIXED_POINT_ONE
+_ALARM = np.log(4 * 60_000) * FIXED_POINT_ONE
 _TOLERATED = 0.8 * _ALARM
 _TOLERATED_SHARE = 0.007
+#: What is bet on each query being of a search that hides among ordinary queries.
+HIDDEN_SHARE = 0.2
 _OFFSETS = np.arange(-3.0, 8.0, 0.25) * FIXED_POINT_ONE
 
 
@@ -108,7 +111,7 @@ def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
     harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
     for offset in _OFFSETS:
         lowered = trees.lowered(offset)
-        peaks = np.array([_peak(withheld(m, lowered), m) for m in harmless])
+        peaks = np.array([_near_path(lowered, m).max(initial=0) for m in harmless])
         if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
             return lowered
     return lowered
@@ -118,7 +121,7 @@ def alarmed(trees: Trees, exercise: Exercise) -> float:
     """Return how near a harmless drill comes to half an alarm, 0 to 1; 0 for searches."""
     if exercise.hostile:
         return 0.0
-    peak = _peak(withheld(exercise.measured, trees), exercise.measured)
+    peak = float(_near_path(trees, exercise.measured).max(initial=0))
     return min(1.0, 2 * peak / float(_TOLERATED))
 
 
@@ -127,7 +130,7 @@ def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
     shares = []
     for exercise in exercises:
         if exercise.hostile:
-            path = _path(withheld(exercise.measured, trees), exercise.measured)
+            path = _near_path(trees, exercise.measured)
             over = path > _ALARM
             shares.append(float(over.argmax()) / len(path) if over.any() else 1.0)
     return float(np.mean(shares)) if shares else 1.0
@@ -151,6 +154,12 @@ def _odd(measured: Measured, offset: NDArray[np.int64]) -> NDArray[np.int64]:
     rows = np.arange(len(measured.label))
     alone = Segments.of(rows, np.zeros(len(rows), np.intp))
     return odd_evidence(measured, alone, Runs(1, 2), offset)
+
+
+def _near_path(trees: Trees, measured: Measured) -> NDArray[np.int64]:
+    """Return the sums of the near channel, or those with the small stake if they are higher."""
+    near = withheld(measured, trees)
+    return np.maximum(_path(near, measured), _path(hedged(near, HIDDEN_SHARE), measured))
 
 
 def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:

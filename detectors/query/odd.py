@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from detectors.query.runs import Runs
 
 
+#: Channels of odd queries.
+ODD = ("far", "margin")
+
+
 def odd_evidence(
     measured: Measured,
     segments: Segments,

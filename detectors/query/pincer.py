@@ -9,10 +9,10 @@ import numpy as np
 
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import TAIL_LEVELS, EvidenceSums, Rise
-from detectors.query.adjudicator import withheld
+from detectors.evidence import TAIL_LEVELS, EvidenceSums, Rise, hedged
+from detectors.query.adjudicator import HIDDEN_SHARE, withheld
 from detectors.query.measure import Measure, Measured
-from detectors.query.odd import odd_evidence
+from detectors.query.odd import ODD, odd_evidence
 from detectors.query.ring import AT_ONCE, MEMORY, Queries
 from detectors.query.runs import Runs
 from detectors.registry import Kind, register
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CHANNELS = ("near", "far", "margin")
+CHANNELS = ("near", "far", "margin", "hidden")
 #: Rank from which on an input is no stranger than one in fifty benign ones.
 _ORDINARY = int(np.searchsorted(TAIL_LEVELS, 0.02))
 
@@ -56,10 +56,11 @@ class PincerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class Pincer:
     """Find clients that search round an input, or that query what no benign client does.
 
-    Three channels bet against each query: *near* (smallest distance to the client's last 128
-    queries), *far* (distance to the anchors of the answered class) and
-    *margin* (how close to the decision boundary). A search for an adversarial input must stay
-    near; noise that hides the nearness carries the queries far. An exact re-send is no evidence.
+    Four channels bet against each query: *near* (smallest distance to the client's last 128
+    queries), *far* (distance to the anchors of the answered class), *margin* (how close to the
+    decision boundary) and *hidden* (near again, with a small stake, for searches among ordinary
+    queries). A search for an adversarial input must stay near; noise that hides the nearness
+    carries the queries far. An exact re-send is no evidence.
 
     The finding is called evasion if the suspicious queries are about one thing, extraction if
     they roam.
@@ -80,7 +81,7 @@ class Pincer:
         self._profile = profile
         self._trees = profile.trees
         self._measure = Measure(profile, context.max_clients)
-        self._runs = Runs(context.max_clients, len(CHANNELS) - 1)
+        self._runs = Runs(context.max_clients, len(ODD))
         self._sums = EvidenceSums(context.max_clients, len(CHANNELS), context.run_length_events)
 
     @property
@@ -147,8 +148,9 @@ class Pincer:
     def _evidence(self, measured: Measured, segments: Segments) -> NDArray[np.int64]:
         """Return the evidence (n, channels) of queries; an exact repetition is none."""
         near = np.where(measured.repeated, 0, withheld(measured, self._trees))
+        hidden = np.where(measured.repeated, 0, hedged(near, HIDDEN_SHARE))
         odd = odd_evidence(measured, segments, self._runs, self._profile.odd_offset)
-        return np.column_stack([near, odd])
+        return np.column_stack([near, odd, hidden])
 
     def _crossing(self, piece: Piece, segments: Segments, queries: Queries, rise: Rise) -> Crossing:
         row = int(segments.order[rise.position])
