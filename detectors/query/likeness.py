@@ -37,6 +37,8 @@ _CHUNK = 16
 _ENOUGH = 0.1
 #: Shares are told in these steps, logarithms of energies in units of 1/8.
 _SHARES, _LOGS = 64, 8
+#: Where logarithms round up: comparisons are alike on every machine, logarithms are not.
+_BOUNDS = 2.0 ** ((np.arange(32 * _LOGS) + 0.5) / _LOGS)
 #: Pixels whose surroundings differ by this much would change if the image moved.
 _EDGE = 16 * _SHADE
 _SATURATED = 254 * _SHADE
@@ -259,5 +261,5 @@ def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def _log(mean_square: NDArray[np.float64]) -> NDArray[np.int64]:
-    steps = np.rint(np.log2(1 + mean_square) * _LOGS)
+    steps = np.searchsorted(_BOUNDS, 1 + mean_square)
     return np.asarray(steps * (FIXED_POINT_ONE // _LOGS), np.int64)
