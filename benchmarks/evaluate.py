@@ -46,7 +46,7 @@ def measure(
         victims = [digits_victim(seed), None if quick else mnist_victim(seed)]
         results = [evaluate(v, size, seed, tell) for v in victims if v is not None]
         with_traffic = traffic.available() and not quick
-        burst = bursts(seed, 180, tell) if with_traffic else None
+        burst = bursts(seed, 240, tell) if with_traffic else None
     console.print(f"wrote {write(out, results, burst, seed)}")
 
 

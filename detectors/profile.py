@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectors.membership.members import Members
     from detectors.tables import State
 
-PROFILE_VERSION = 2
+PROFILE_VERSION = 3
 _ARRAYS = (
     "classes",
     "anchors",
@@ -76,7 +76,7 @@ class Profile:
     members
         What the training set looks like, if calibration was told; kept in a file of its own.
     burst_mean, burst_spread
-        float64 (2, metrics, scales) or empty: see `detectors.traffic.levels`.
+        float64 (2, metrics, channels) or empty: see `detectors.traffic.levels`.
     """
 
     classes: NDArray[np.int32]

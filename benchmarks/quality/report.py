@@ -111,8 +111,10 @@ def _traffic(burst: Bursts | None) -> list[str]:
         "## Bursts",
         "",
         (
-            "Real clients (ServeGen), a day of past windows each and six judged hours, without a "
-            "reference; bursts of 60 s at a multiple of the client's own ten-second peak."
+            "Stretches of real clients (ServeGen), at most four of each, with a day of past "
+            "windows and six judged hours, without a reference; bursts of 60 s at a multiple of "
+            "the client's own ten-second peak. How far above its own peaks a client may go was "
+            "set on half of these clients: their false client-hours are no promise for others."
         ),
         "",
         f"False client-hours: {burst.false_hours} (wanted <= 1 %).",
