@@ -66,6 +66,11 @@ class Batch:
         int32 (n,): how noisy the input is, 0 where that has no meaning.
     view
         uint8 (n, v): the input in grey, at most 32 a side.
+    bias
+        uint64 (n,): hash of the bias that was asked to be put on the logits, 0 if none; None if
+        nobody asked for one.
+    scored
+        bool (n,): log-probabilities or several samples were asked for; None if nobody did.
     interaction_id
         Gives the id of the interaction in row i.
     """
@@ -92,6 +97,8 @@ class Batch:
     view: NDArray[np.uint8]
     interaction_id: Callable[[int], str]
     tenants: tuple[str | None, ...] = ()
+    bias: NDArray[np.uint64] | None = None
+    scored: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.time_us)

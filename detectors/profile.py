@@ -81,7 +81,7 @@ class Profile:
     members
         What the training set looks like, if calibration was told; kept in a file of its own.
     burst_mean, burst_spread
-        float64 (2, metrics, scales) or empty: see `detectors.traffic.levels`.
+        float64 (2, metrics, channels) or empty: see `detectors.traffic.levels`.
     """
 
     classes: NDArray[np.int32]

@@ -120,6 +120,16 @@ class Bursts:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """Clients of a language model that were found; delays in special requests."""
+
+    kind: str
+    hostile: bool
+    found: Share
+    delays: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything that one evaluation of a model found."""
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.quality.figures import Bursts, Result
+    from benchmarks.quality.figures import Asking, Bursts, Result
 
 PAGE = "detection-report.md"
 PICTURES = "pictures"
@@ -31,14 +31,20 @@ _ATTACKS = (
 _MET = {True: "yes", False: "**no**", None: "not disproved"}
 
 
-def write(docs: Path, results: Sequence[Result], burst: Bursts | None, seed: int) -> Path:
+def write(
+    docs: Path,
+    results: Sequence[Result],
+    burst: Bursts | None,
+    asking: Sequence[Asking],
+    seed: int,
+) -> Path:
     """Write the page and its pictures into ``docs``."""
     (docs / PICTURES).mkdir(parents=True, exist_ok=True)
     lines = [*_HEAD.format(seed=seed).splitlines(), ""]
     for result in results:
         _draw(docs / PICTURES / f"detection-{result.model}.png", result)
         lines += _model(result)
-    lines += _traffic(burst)
+    lines += [*_traffic(burst), "", *_requests(asking)]
     path = docs / PAGE
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
@@ -155,8 +161,10 @@ def _traffic(burst: Bursts | None) -> list[str]:
         "## Bursts",
         "",
         (
-            "Real clients (ServeGen), a day of past windows each and six judged hours, without a "
-            "reference; bursts of 60 s at a multiple of the client's own ten-second peak."
+            "Stretches of real clients (ServeGen), at most four of each, with a day of past "
+            "windows and six judged hours, without a reference; bursts of 60 s at a multiple of "
+            "the client's own ten-second peak. How far above its own peaks a client may go was "
+            "set on half of these clients: their false client-hours are no promise for others."
         ),
         "",
         f"False client-hours: {burst.false_hours} (wanted <= 1 %).",
@@ -170,6 +178,26 @@ def _traffic(burst: Bursts | None) -> list[str]:
     lines += ["", _row(["baseline", "false client-hours"]), _row(["---"] * 2)]
     lines += [_row([name, str(share)]) for name, share in burst.baselines.items()]
     return [*lines, "", "Wanted: 99 % at 3x with a median of 3 s and a p95 of 10 s; 90 % at 2x."]
+
+
+def _requests(asking: Sequence[Asking]) -> list[str]:
+    """Return the section on what clients ask for beyond an answer."""
+    lines = [
+        "## Requests",
+        "",
+        (
+            "Made-up clients of a language model, 200 requests each. Delays count requests with a "
+            "bias, log-probabilities or several samples; half of the hostile ones' are ordinary."
+        ),
+        "",
+        _row(["kind", "found", "median", "p95"]),
+        _row(["---"] * 4),
+    ]
+    for kind in asking:
+        quantiles = np.quantile(kind.delays, [0.5, 0.95]) if kind.delays else [float("nan")] * 2
+        cells = [kind.kind, str(kind.found), *(_delay(float(q)) for q in quantiles)]
+        lines.append(_row(cells))
+    return lines
 
 
 def _row(cells: Sequence[str]) -> str:
