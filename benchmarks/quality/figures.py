@@ -149,6 +149,11 @@ class Result:
             plain[f"{self.model}: false alarms, {kind.kind}"] = kind.flagged.value
         for threat in self.threats:
             plain[f"{self.model}: found, {threat.family}"] = threat.found.value
+        evasion = [threat for threat in self.threats if threat.threat == "evasion"]
+        found = sum(threat.found.count for threat in evasion)
+        plain[f"{self.model}: found, evasion"] = found / sum(t.found.of for t in evasion)
+        delays = [delay for threat in evasion for delay in threat.delays]
+        plain[f"{self.model}: queries, evasion"] = float(np.median(delays))
         return plain
 
 
