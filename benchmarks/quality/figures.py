@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _Z = 1.959964
+_PARTS = ("count", "of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ class Result:
         plain[f"{self.model}: found, evasion"] = found / sum(t.found.of for t in evasion)
         delays = [delay for threat in evasion for delay in threat.delays]
         plain[f"{self.model}: queries, evasion"] = float(np.median(delays))
+        won, of = (sum(getattr(way.unnoticed, part) for way in self.adaptive) for part in _PARTS)
+        plain[f"{self.model}: success without alert, adaptive"] = won / max(1, of)
         return plain
 
 

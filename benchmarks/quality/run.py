@@ -68,7 +68,7 @@ class Size:
 
 
 FULL = Size(400, 300, 24, 120, 400, 1000, 8, 4000, 36)
-QUICK = Size(60, 40, 6, 80, 200, 0, 0)
+QUICK = Size(60, 40, 6, 80, 200, 0, 0, 0, 6)
 
 
 def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None]) -> Result:
