@@ -12,9 +12,11 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from benchmarks.quality import traffic
+from benchmarks.quality.asking import asking
 from benchmarks.quality.report import write
 from benchmarks.quality.run import FULL, QUICK, bursts, evaluate
 from benchmarks.quality.victims import digits_victim, mnist_victim
+from benchmarks.quality.watch import RUN_LENGTH_EVENTS
 from models.device import one_thread
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -46,8 +48,9 @@ def measure(
         victims = [digits_victim(seed), None if quick else mnist_victim(seed)]
         results = [evaluate(v, size, seed, tell) for v in victims if v is not None]
         with_traffic = traffic.available() and not quick
-        burst = bursts(seed, 180, tell) if with_traffic else None
-    console.print(f"wrote {write(out, results, burst, seed)}")
+        asked = asking(seed, 300 if quick else 3000, RUN_LENGTH_EVENTS)
+        burst = bursts(seed, 240, tell) if with_traffic else None
+    console.print(f"wrote {write(out, results, burst, asked, seed)}")
 
 
 def main() -> None:

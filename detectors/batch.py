@@ -64,6 +64,13 @@ class Batch:
         int8 (n, e): the model's view of the input, coarsely.
     grain
         int32 (n,): how noisy the input is, 0 where that has no meaning.
+    view
+        uint8 (n, v): the input in grey, at most 32 a side.
+    bias
+        uint64 (n,): hash of the bias that was asked to be put on the logits, 0 if none; None if
+        nobody asked for one.
+    scored
+        bool (n,): log-probabilities or several samples were asked for; None if nobody did.
     interaction_id
         Gives the id of the interaction in row i.
     """
@@ -87,8 +94,11 @@ class Batch:
     sketch: NDArray[np.uint8]
     embedding: NDArray[np.int8]
     grain: NDArray[np.int32]
+    view: NDArray[np.uint8]
     interaction_id: Callable[[int], str]
     tenants: tuple[str | None, ...] = ()
+    bias: NDArray[np.uint64] | None = None
+    scored: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.time_us)

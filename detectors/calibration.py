@@ -12,6 +12,7 @@ from detectors.evidence import TAIL_LEVELS, standardise, tail_thresholds
 from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
 from detectors.query.anchors import Anchors
+from detectors.query.code import codes_of, fit_codes
 from detectors.query.coverage import fit_coverage
 from detectors.query.shape import fit_shape, shape_scores
 from detectors.rehearsal import rehearse
@@ -39,8 +40,8 @@ class Calibration:
     """Benign samples of one model, as `detectors.batch.Batch` holds them.
 
     ``time_us``, ``client`` and the token columns are given if the samples are a recording of
-    real traffic: burst levels are fitted to them. ``grid`` is that of the sketches, None if inputs
-    are no images.
+    real traffic: burst levels are fitted to them. ``grid`` is that of the views, None if inputs are
+    no images.
     """
 
     sketch: NDArray[np.uint8]
@@ -49,6 +50,7 @@ class Calibration:
     confidence: NDArray[np.int32]
     margin: NDArray[np.int32]
     grain: NDArray[np.int32]
+    view: NDArray[np.uint8]
     time_us: NDArray[np.int64] | None = None
     client: NDArray[np.int32] | None = None
     input_tokens: NDArray[np.int32] | None = None
@@ -98,12 +100,19 @@ def fit_profile(
     shape_scale, shape_thresholds = looks.pooled(held_out, shape_scores(shape, looks.both_sketches))
     far_scale, far_thresholds = looks.pooled(held_out, looks.distances(anchors))
     grain_scale, grain_thresholds = looks.pooled(held_out, looks.both_grains)
+    code = fit_codes(calibration.sketch)
+    codes = codes_of(code, calibration.sketch)
     traffic, trees = fit_cohort(calibration), no_trees()
     profile = Profile(
         classes=classes,
         anchors=calibration.embedding[np.concatenate(anchored)],
         anchor_starts=starts,
-        near_thresholds=np.stack([_near(calibration, rows) for rows in members]),
+        code_matrix=code.matrix,
+        code_offset=code.offset,
+        near_thresholds=np.stack([_near(codes, calibration.label, rows) for rows in members]),
+        cross_thresholds=np.stack(
+            [_cross(codes, calibration.label, rows, shuffled) for rows in members]
+        ),
         far_scale=far_scale,
         far_thresholds=far_thresholds,
         odd_offset=np.zeros(2, np.int64),
@@ -119,8 +128,8 @@ def fit_profile(
         tree_bound=trees.bound,
         tree_leaf=trees.leaf,
         tree_base=trees.base,
-        sketch_grid=np.zeros(4, np.int64) if calibration.grid is None else calibration.grid,
-        neighbourhood_d2=_neighbourhood(calibration, shuffled),
+        view_grid=_grid(calibration),
+        neighbourhood_d2=_neighbourhood(codes, shuffled),
         burst_mean=traffic.mean,
         burst_spread=traffic.spread,
         sketch_size=calibration.sketch.shape[1],
@@ -197,21 +206,44 @@ def _anchors_of(rows: NDArray[np.intp]) -> NDArray[np.intp]:
     return rows[: min(MAX_ANCHORS, int(len(rows) * ANCHOR_SHARE))]
 
 
-def _near(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:
+def _near(
+    code: NDArray[np.uint8], label: NDArray[np.int32], rows: NDArray[np.intp]
+) -> NDArray[np.int64]:
     """Tabulate the distances of pairs with the same answer and different content."""
     chosen = rows[:MAX_PAIRED]
-    label = calibration.label[chosen]
-    pairs = [_pairs(calibration.sketch[chosen[label == c]]) for c in np.unique(label)]
+    pairs = [_pairs(code[chosen[label[chosen] == c]]) for c in np.unique(label[chosen])]
     return tail_thresholds(np.concatenate([*pairs, np.zeros(0, np.int64)]))
 
 
-def _pairs(sketch: NDArray[np.uint8]) -> NDArray[np.int64]:
+def _cross(
+    code: NDArray[np.uint8],
+    label: NDArray[np.int32],
+    rows: NDArray[np.intp],
+    everything: NDArray[np.intp],
+) -> NDArray[np.int64]:
+    """Tabulate the distances of these samples to samples with another answer."""
+    chosen, others = rows[:MAX_PAIRED], everything[:MAX_PAIRED]
+    d2 = _squared_distances(code[chosen], code[others])
+    return tail_thresholds(d2[label[chosen][:, None] != label[others][None, :]])
+
+
+def _pairs(code: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return all squared distances; zero is left out: the sample holds the same thing twice."""
-    wide = np.unique(sketch, axis=0).astype(np.float64)
-    norm = (wide**2).sum(axis=1)
-    d2 = norm[:, None] + norm[None, :] - 2 * wide @ wide.T
-    pairs: NDArray[np.int64] = np.rint(d2[np.triu_indices(len(wide), 1)]).astype(np.int64)
-    return pairs
+    once = np.unique(code, axis=0)
+    return _squared_distances(once, once)[np.triu_indices(len(once), 1)]
+
+
+def _squared_distances(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    norms = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None, :]
+    d2: NDArray[np.int64] = np.rint(norms - 2 * one @ other.T).astype(np.int64)
+    return d2
+
+
+def _grid(calibration: Calibration) -> NDArray[np.int64]:
+    if calibration.grid is None:
+        return np.array([calibration.view.shape[1], 0], np.int64)
+    return calibration.grid
 
 
 def _margin(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -219,8 +251,8 @@ def _margin(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int6
     return tail_thresholds(margin[margin >= 0])
 
 
-def _neighbourhood(calibration: Calibration, rows: NDArray[np.intp]) -> int:
-    return int(np.quantile(_pairs(calibration.sketch[rows[:MAX_PAIRED]]), NEIGHBOURHOOD_SHARE))
+def _neighbourhood(code: NDArray[np.uint8], rows: NDArray[np.intp]) -> int:
+    return int(np.quantile(_pairs(code[rows[:MAX_PAIRED]]), NEIGHBOURHOOD_SHARE))
 
 
 def _summary(

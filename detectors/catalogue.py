@@ -9,6 +9,7 @@ from __future__ import annotations
 from detectors.query.pincer import Pincer
 from detectors.query.coverage import Coverage
 from detectors.traffic.burst import Burst
+from detectors.requests.probes import Probes
 from detectors.drift.confidence import ConfidenceDrift
 from detectors.drift.inputs import InputDrift
 from detectors.membership.probing import MembershipProbing
@@ -24,4 +25,5 @@ __all__ = [
     "InputDrift",
     "MembershipProbing",
     "Pincer",
+    "Probes",
 ]

@@ -42,6 +42,8 @@ _STANDARD, _MAX_STANDARD = 1024, 1 << 30
 _BET_UNIT = 1 << 20
 _LOG_STEPS = 256
 _HEDGE_STEPS = 64
+#: Units of hazards, and steps of their p-values a decade.
+_HAZARD, _FINE = 1 << 40, 64
 _HEDGES = range(-2 * _HEDGE_STEPS, 10 * _HEDGE_STEPS)
 _NEVER = np.iinfo(np.int64).min // 4
 #: Keeps the running minima of one client's rows from reaching into the next client's.
@@ -110,6 +112,33 @@ def log_e_table(entries: int = 1) -> NDArray[np.int64]:
             inside = 1.0 if level >= 1.0 else -math.expm1(count * math.log1p(-level))
             table[count, rank] = log_e(inside)
     return table
+
+
+class Hazard:
+    """Evidence that the nearest of several independent entries is too near.
+
+    An entry lies within a distance with the probability that is the level of its rank; that none
+    of n does has the sum of their ``-ln(1 - level)`` as its negative logarithm.
+    """
+
+    def __init__(self) -> None:
+        levels = [*TAIL_LEVELS.tolist(), 1.0]
+        certain = -math.log(MIN_P)
+        self._each = np.array(
+            [round(min(certain, -math.log1p(-x) if x < 1 else certain) * _HAZARD) for x in levels],
+            np.int64,
+        )
+        steps = 10.0 ** (np.arange(-6 * _FINE, 1) / _FINE)
+        hazards = [certain if p >= 1 else -math.log1p(-p) for p in steps.tolist()]
+        self._bounds = np.array([round(value * _HAZARD) for value in hazards], np.int64)
+        self._log_e = np.array([log_e(p) for p in [*steps.tolist(), 1.0]], np.int64)
+
+    def log_e(self, *entries: tuple[NDArray[np.int64], NDArray[np.intp]]) -> NDArray[np.int64]:
+        """Return log e-values, given kinds of entries: how many there are, and the rank each."""
+        total = sum(count * self._each[rank] for count, rank in entries)
+        found: NDArray[np.int64] = self._log_e[np.searchsorted(self._bounds, total)]
+        none = sum(count for count, _ in entries) == 0
+        return np.where(none, 0, found)
 
 
 @cache

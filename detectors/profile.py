@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from detectors.membership.members import Members
     from detectors.tables import State
 
-PROFILE_VERSION = 2
+PROFILE_VERSION = 3
 _ARRAYS = (
     "classes",
     "anchors",
     "anchor_starts",
+    "code_matrix",
+    "code_offset",
     "near_thresholds",
+    "cross_thresholds",
     "far_scale",
     "far_thresholds",
     "odd_offset",
@@ -38,7 +41,7 @@ _ARRAYS = (
     "tree_bound",
     "tree_leaf",
     "tree_base",
-    "sketch_grid",
+    "view_grid",
     "burst_mean",
     "burst_spread",
 )
@@ -54,9 +57,11 @@ class Profile:
         int32 (g,), ascending: labels with thresholds of their own, groups 1 to g.
     anchors, anchor_starts
         int8 (a, e) and int64 (g + 2,): embeddings known to be benign, sorted by group.
-    near_thresholds, margin_thresholds
-        int64 (g + 1, levels): squared sketch distances of pairs with the same answer, and
-        margins, see `detectors.evidence.tail_thresholds`.
+    code_matrix, code_offset
+        int64 (s, k) and (k,): see `detectors.query.code`.
+    near_thresholds, cross_thresholds, margin_thresholds
+        int64 (g + 1, levels): squared code distances of pairs with the same answer and with
+        another one, and margins, see `detectors.evidence.tail_thresholds`.
     odd_offset
         int64 (2,): what foreign and margin evidence is lowered by, so that harmless drills stay
         calm.
@@ -69,20 +74,23 @@ class Profile:
         int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
         See `detectors.query.adjudicator.Trees`.
-    sketch_grid
-        int64 (4,): see `detectors.query.motion`.
+    view_grid
+        int64 (2,): see `detectors.query.likeness`.
     neighbourhood_d2
-        Squared sketch distance below which two queries are about the same thing.
+        Squared code distance below which two queries are about the same thing.
     members
         What the training set looks like, if calibration was told; kept in a file of its own.
     burst_mean, burst_spread
-        float64 (2, metrics, scales) or empty: see `detectors.traffic.levels`.
+        float64 (2, metrics, channels) or empty: see `detectors.traffic.levels`.
     """
 
     classes: NDArray[np.int32]
     anchors: NDArray[np.int8]
     anchor_starts: NDArray[np.int64]
+    code_matrix: NDArray[np.int64]
+    code_offset: NDArray[np.int64]
     near_thresholds: NDArray[np.int64]
+    cross_thresholds: NDArray[np.int64]
     far_scale: NDArray[np.int64]
     far_thresholds: NDArray[np.int64]
     odd_offset: NDArray[np.int64]
@@ -98,7 +106,7 @@ class Profile:
     tree_bound: NDArray[np.int64]
     tree_leaf: NDArray[np.int64]
     tree_base: NDArray[np.int64]
-    sketch_grid: NDArray[np.int64]
+    view_grid: NDArray[np.int64]
     neighbourhood_d2: int
     burst_mean: NDArray[np.float64]
     burst_spread: NDArray[np.float64]
@@ -124,8 +132,8 @@ class Profile:
         return replace(self, **{f"tree_{name}": part for name, part in trees._asdict().items()})
 
     def to_arrays(self) -> State:
-        """Return the arrays of the profile."""
-        return {name: getattr(self, name) for name in _ARRAYS}
+        """Return the arrays of the profile, in the order of memory that files have."""
+        return {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
 
     def meta(self) -> dict[str, Any]:
         """Return what is no array, fit for JSON."""

@@ -108,5 +108,6 @@ def _batch(calibration: Calibration, rows: NDArray[np.intp], clients: int) -> Ba
         sketch=calibration.sketch[rows],
         embedding=calibration.embedding[rows],
         grain=calibration.grain[rows],
+        view=calibration.view[rows],
         interaction_id=str,
     )

@@ -48,6 +48,10 @@ class ClientTable:
         for column in self._columns.values():
             column[slots] = 0
 
+    def take(self, rows: NDArray[np.intp]) -> State:
+        """Copy some rows."""
+        return {name: column[rows] for name, column in self._columns.items()}
+
     def snapshot(self, slots_used: int) -> State:
         """Copy the rows that were ever given out."""
         return {name: column[:slots_used].copy() for name, column in self._columns.items()}

@@ -77,6 +77,7 @@ class World:
             confidence=np.maximum(margin, FIXED_POINT_ONE // 2),
             margin=margin,
             grain=np.zeros(rows, np.int32),
+            view=sketch,
         )
 
     def batch(
@@ -112,6 +113,7 @@ class World:
             sketch=sketch,
             embedding=self.embed(sketch),
             grain=np.zeros(rows, np.int32),
+            view=sketch,
             interaction_id=lambda row: f"i-{row}",
         )
 

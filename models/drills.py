@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.variations import Motion, as_vectors, to_bytes, vary
+from models.variations import SHIFT, Motion, as_images, as_vectors, to_bytes, vary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,10 +28,14 @@ if TYPE_CHECKING:
 
 QUERIES = 64
 #: Clients of each kind.
-CLIENTS = 24
+CLIENTS = 30
 #: Harmless clients are rehearsed for longer: it is they who must not be alarmed.
 HARMLESS_QUERIES = 128
 _COPIES = (4, 8, 16)
+#: Share of the searches that disguise each query.
+_BLINDED_SHARE = 0.15
+#: Copies as by any pipeline: what it makes of a reference may be foreign to it.
+AUGMENTED = "augmented"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class Scene:
 def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
     """Yield clients whose queries resemble each other for good reasons."""
     rng = np.random.default_rng([seed, 1])
-    for kind, make in (("copies", _copies), ("film", _film), ("uploads", _uploads)):
+    for kind, make in _HARMLESS.items():
         for _ in range(4 * CLIENTS):
             yield _drill(scene, kind, make(scene, rng), hostile=False)
 
@@ -81,7 +85,8 @@ def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
     for kind, move in _MOVES.items():
         for number in range(CLIENTS):
             search = _SEARCHES[number % len(_SEARCHES)]
-            yield _drill(scene, kind, search(scene, move, rng), hostile=True)
+            x = search(scene, move, rng)
+            yield _drill(scene, kind, _blinded(x, scene, rng), hostile=True)
 
 
 def _drill(scene: Scene, kind: str, x: NDArray[np.uint8], *, hostile: bool) -> Drill:
@@ -101,12 +106,50 @@ def _copies(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     return varied
 
 
+def _augmented(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    copies = int(rng.choice(_COPIES))
+    rows = rng.integers(0, len(scene.x), -(-HARMLESS_QUERIES // copies))
+    x = np.repeat(scene.x[rows], copies, 0)[:HARMLESS_QUERIES]
+    varied = _pipeline(x, scene.layout, rng)
+    varied[::copies] = x[::copies]
+    return varied
+
+
+def _pipeline(x: NDArray[np.uint8], layout: Layout, rng: Generator) -> NDArray[np.uint8]:
+    """Vary inputs as one augmentation pipeline does: it has some of the usual steps, not all."""
+    strength = rng.uniform(0.3, 1.5) * (rng.random(5) < (0.6, 0.6, 0.4, 0.4, 0.6))
+    sensor = float(rng.choice((0.0, 0.0, 1.0, 2.0)))
+    if not layout.is_image:
+        return vary(x, layout, Motion(rng.uniform(-1, 1, (len(x), 5))), rng, sensor=sensor)
+    where = strength * Motion.at_random(len(x), rng).where
+    if rng.random() < 0.4:
+        sides = np.array([layout.height, layout.width]) * SHIFT
+        where[:, :2] = np.rint(where[:, :2] * sides) / sides
+    moved = as_images(vary(x, layout, Motion(where), rng, sensor=0.0), layout)
+    if rng.random() < 0.2:
+        mirrored = rng.random(len(x)) < 0.5
+        moved[mirrored] = moved[mirrored, :, ::-1]
+    tone = rng.uniform(-0.2, 0.2, (len(x), 1, 1, 1))
+    match int(rng.integers(0, 5)):
+        case 0:
+            moved = moved + 255 * tone / 2
+        case 1:
+            middle = moved.mean(axis=(1, 2, 3), keepdims=True)
+            moved = middle + (1 + tone) * (moved - middle)
+        case 2:
+            moved = 255 * (np.clip(moved, 0, 255) / 255) ** (1 + tone)
+    noisy = moved + sensor * rng.standard_normal(moved.shape)
+    return to_bytes(as_vectors(noisy, layout))
+
+
 def _film(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
     frames: list[NDArray[np.uint8]] = []
     sensor = float(rng.choice((0.0, 1.0))) * float(rng.uniform(0.3, 2.0))
     while sum(map(len, frames)) < HARMLESS_QUERIES:
         length = int(rng.integers(15, 80))
-        motion = Motion.slow(length, rng, float(rng.uniform(0.02, 0.12)))
+        # A scene goes farther out of sight than copies of it do.
+        reach = rng.uniform(0.5, 1.8, 5)
+        motion = Motion(reach * Motion.slow(length, rng, float(rng.uniform(0.02, 0.12))).where)
         scenery = np.repeat(scene.pick(rng)[None], length, 0)
         frames.append(vary(scenery, scene.layout, motion, rng, sensor=sensor))
     return np.concatenate(frames)[:HARMLESS_QUERIES]
@@ -120,6 +163,18 @@ def _uploads(scene: Scene, rng: Generator) -> NDArray[np.uint8]:
         again = np.rint(scene.x[rng.permutation(rows)] / step) * step
         rounds.append(to_bytes(again + rng.normal(0, 0.5, again.shape) * (again > 0)))
     return np.concatenate(rounds)[:HARMLESS_QUERIES]
+
+
+def _blinded(x: NDArray[np.uint8], scene: Scene, rng: Generator) -> NDArray[np.uint8]:
+    """Move and light each query anew, as some searches do to look like copies."""
+    if rng.random() >= _BLINDED_SHARE:
+        return x
+    strength = float(rng.uniform(0.2, 1.0))
+    motion = Motion(strength * Motion.at_random(len(x), rng).where)
+    return vary(x, scene.layout, motion, rng, sensor=0.0)
+
+
+_HARMLESS = {"copies": _copies, AUGMENTED: _augmented, "film": _film, "uploads": _uploads}
 
 
 def _probe(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
@@ -173,11 +228,27 @@ def _confine(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     return to_bytes(np.stack(asked))
 
 
+def _aim(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
+    """Search the boundary along one direction after the other, with labels alone."""
+    x = scene.pick(rng).astype(float)
+    label, asked = scene.label(x), [x]
+    while len(asked) < QUERIES:
+        change, low, high = move(scene, rng), 0.0, float(rng.choice((64.0, 128.0, 255.0)))
+        for _ in range(int(rng.integers(1, 8))):
+            asked.append(np.clip(x + high * change, 0, 255))
+            if scene.label(asked[-1]) == label:
+                low, high = high, min(2 * high - low, 255.0)
+            else:
+                high = (low + high) / 2
+    return to_bytes(np.stack(asked[:QUERIES]))
+
+
 def _multiply(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     """Ask about neighbours of a few inputs, and about neighbours of these: a copy learns so."""
-    known = [scene.pick(rng).astype(float) for _ in range(int(rng.integers(4, QUERIES // 2)))]
+    seeds = round(np.exp(rng.uniform(np.log(4), np.log(1.5 * QUERIES))))
+    known = [scene.pick(rng).astype(float) for _ in range(seeds)]
     asked, size = list(known), float(np.exp(rng.uniform(np.log(8), np.log(50))))
-    while len(asked) < QUERIES:
+    while len(asked) < max(QUERIES, 2 * seeds):
         source = known[len(asked) % len(known)]
         neighbour = np.clip(source + size * np.sign(move(scene, rng)), 0, 255)
         asked.append(neighbour)
@@ -185,7 +256,7 @@ def _multiply(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     return to_bytes(np.stack(asked))
 
 
-_SEARCHES = (_probe, _descend, _confine, _multiply)
+_SEARCHES = (_probe, _descend, _confine, _aim, _multiply)
 
 
 def _white(scene: Scene, rng: Generator) -> Vector:

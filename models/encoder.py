@@ -20,6 +20,7 @@ from models.grain import grain_of
 from models.inputs import InputError, InputRange, check_numeric
 from models.layout import Layout, layout_of, pool, pool_index, sketch_of
 from models.student import Student, train_student
+from models.view import view_grid, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +39,12 @@ _PARTS = ("weight", "bias", "scale")
 
 
 class Features(NamedTuple):
-    """What an encoder sees of inputs: sketch, embedding and grain, a row an input."""
+    """What an encoder sees of inputs: sketch, embedding, grain and view, a row an input."""
 
     sketch: NDArray[np.uint8]
     embedding: NDArray[np.int8]
     grain: NDArray[np.int32]
+    view: NDArray[np.uint8]
 
 
 class Encoder:
@@ -104,6 +106,12 @@ class Encoder:
     def sketch_size(self) -> int:
         """Columns of a sketch."""
         return int(self._front.weight.shape[1]) - self._hidden
+
+    @property
+    def view_size(self) -> int:
+        """Columns of a view."""
+        rows, columns = view_grid(self.layout).tolist()
+        return int(rows * max(1, columns))
 
     @property
     def embedding_size(self) -> int:
@@ -189,7 +197,8 @@ class Encoder:
             seen = self._front(given, 0, 255)
             embedding = self._back(seen[:, : self._hidden], -127, 127)
             sketch = seen[:, self._hidden :].to(torch.uint8)
-            return Features(sketch.cpu().numpy(), embedding.to(torch.int8).cpu().numpy(), grain)
+            embedded = embedding.to(torch.int8).cpu().numpy()
+            return Features(sketch.cpu().numpy(), embedded, grain, view_of(values, self.layout))
 
     def to(self, device: torch.device) -> Self:
         """Compute on ``device`` from now on."""

@@ -83,20 +83,9 @@ def sketch_of(layout: Layout, seed: int) -> tuple[NDArray[np.float32], NDArray[n
     return weights, np.abs(weights).sum(axis=0)
 
 
-def sketch_grid(layout: Layout) -> NDArray[np.int64]:
-    """Return rows, columns and channels of a sketch, and whether channels come first."""
-    if not layout.is_image:
-        return np.zeros(4, np.int64)
-    blocks = _GREY_BLOCKS if layout.channels == 1 else _COLOUR_BLOCKS
-    sizes = [layout.height, layout.width]
-    if layout.elements > MAX_SKETCH:
-        sizes = [int(_split(size, blocks).max()) + 1 for size in sizes]
-    return np.array([*sizes, layout.channels, layout.channels_first], np.int64)
-
-
 def block_index(layout: Layout, blocks: int) -> NDArray[np.intp]:
     """Return which block each element of an image belongs to, at most ``blocks`` a side."""
-    rows, columns = _split(layout.height, blocks), _split(layout.width, blocks)
+    rows, columns = split(layout.height, blocks), split(layout.width, blocks)
     block = rows[:, None] * (columns.max() + 1) + columns[None, :]
     channel = np.arange(layout.channels)
     if layout.channels_first:
@@ -107,7 +96,7 @@ def block_index(layout: Layout, blocks: int) -> NDArray[np.intp]:
     return flat
 
 
-def _split(size: int, blocks: int) -> NDArray[np.intp]:
+def split(size: int, blocks: int) -> NDArray[np.intp]:
     """Return the block of each position; blocks of equal size where there are such."""
     if size <= blocks:
         return np.arange(size)
@@ -124,7 +113,7 @@ def pool_index(layout: Layout) -> tuple[NDArray[np.intp], Layout] | None:
         index = np.arange(layout.elements) * MAX_ELEMENTS // layout.elements
         return index, Layout(MAX_ELEMENTS, 0, 0)
     side = isqrt(MAX_ELEMENTS // layout.channels)
-    rows, columns = _split(layout.height, side), _split(layout.width, side)
+    rows, columns = split(layout.height, side), split(layout.width, side)
     pooled = Layout(
         int(rows.max()) + 1, int(columns.max()) + 1, layout.channels, layout.channels_first
     )

@@ -19,9 +19,9 @@ from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
 from detectors.traffic.levels import fit_cohort
 from models.encoder import Encoder
-from models.layout import sketch_grid
 from models.profiles import MEMBERS, save_profile, workspace, write_profile
 from models.signing import ensure_keys, key_id
+from models.view import view_grid
 from streams.calibration_drills import drilled, harmless_variations
 from streams.calibration_report import write_report
 from streams.reference import Reference, read_arrays
@@ -132,7 +132,8 @@ def _samples(encoder: Encoder, reference: Reference, rows: NDArray[np.intp]) -> 
         sketch=seen.sketch,
         embedding=seen.embedding,
         grain=seen.grain,
-        grid=sketch_grid(encoder.layout),
+        view=seen.view,
+        grid=view_grid(encoder.layout),
         label=answers.label,
         confidence=answers.confidence,
         margin=answers.margin,
@@ -148,6 +149,7 @@ def _traffic_only(reference: Reference) -> Calibration:
         sketch=np.zeros((rows, 0), np.uint8),
         embedding=np.zeros((rows, 0), np.int8),
         grain=np.zeros(rows, np.int32),
+        view=np.zeros((rows, 0), np.uint8),
         label=traffic.label,
         confidence=traffic.confidence,
         margin=traffic.margin,
@@ -168,7 +170,10 @@ def _traffic_profile(traffic: Calibration) -> Profile:
         classes=np.zeros(0, np.int32),
         anchors=np.zeros((0, 0), np.int8),
         anchor_starts=np.zeros(2, np.int64),
+        code_matrix=np.zeros((0, 0), np.int64),
+        code_offset=np.zeros(0, np.int64),
         near_thresholds=unknown,
+        cross_thresholds=unknown,
         far_scale=no_scale,
         far_thresholds=unknown[0],
         odd_offset=np.zeros(2, np.int64),
@@ -181,7 +186,7 @@ def _traffic_profile(traffic: Calibration) -> Profile:
         grain_thresholds=unknown[0],
         coverage_thresholds=np.repeat(unknown, 2, axis=0),
         **{f"tree_{name}": part for name, part in no_trees()._asdict().items()},
-        sketch_grid=np.zeros(4, np.int64),
+        view_grid=np.zeros(2, np.int64),
         neighbourhood_d2=0,
         burst_mean=levels.mean,
         burst_spread=levels.spread,

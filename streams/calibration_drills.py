@@ -11,9 +11,18 @@ from detectors.answers import answers_of
 from detectors.base import Segments
 from detectors.batch import FIXED_POINT_ONE, Batch
 from detectors.calibration import Calibration
-from detectors.query.adjudicator import DEPTH, Exercise, Trees, calm_offsets, calmed, no_trees
+from detectors.query.adjudicator import (
+    DEPTH,
+    Exercise,
+    Trees,
+    alarmed,
+    calm_offsets,
+    calmed,
+    delay,
+    no_trees,
+)
 from detectors.query.measure import Measure, Measured
-from detectors.query.ring import MEMORY
+from detectors.query.ring import AT_ONCE
 from models.drills import Drill, Scene, harmless, hostile
 from models.encoder import Features
 from models.variations import Motion, vary
@@ -30,8 +39,10 @@ if TYPE_CHECKING:
 MAX_VARIED = 20_000
 MAX_SCENE = 2000
 #: Queries that trees are fitted to, and trees.
-MAX_JUDGED = 12_000
+MAX_JUDGED = 24_000
 TREES = 50
+#: Times that trees are fitted, and how much a false alarm counts for in the next one.
+ROUNDS, _EMPHASIS = 4, 4.0
 _CHUNK = 1024
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -56,6 +67,7 @@ def harmless_variations(encoder: Encoder, x: NDArray[Any], seed: int) -> Calibra
         sketch=seen.sketch,
         embedding=seen.embedding,
         grain=seen.grain,
+        view=seen.view,
         label=answers.label,
         confidence=answers.confidence,
         margin=answers.margin,
@@ -68,23 +80,41 @@ def drilled(encoder: Encoder, profile: Profile, x: NDArray[Any], seed: int) -> P
     scene = Scene(encoder.reduce(x[:MAX_SCENE]), encoder.layout, encoder.student)
     drills = [*harmless(scene, seed), *hostile(scene, seed)]
     exercises = exercises_of(encoder, profile, drills)
-    trees = calmed(_fit_trees(exercises, seed), exercises)
+    trees = _fit_trees(exercises, seed)
     return replace(profile.with_trees(trees), odd_offset=calm_offsets(exercises))
 
 
 def _fit_trees(exercises: Sequence[Exercise], seed: int) -> Trees:
-    """Boost small trees; each kind of drill counts the same."""
+    """Fit trees to half of the drills, and choose by the other half.
+
+    Harmless clients that come near an alarm count for more in each round; the trees that find
+    searches soonest are taken, once they have been calmed.
+    """
+    fitted, kept = exercises[::2], exercises[1::2]
+    best, soonest, emphasis = no_trees(), np.inf, np.ones(len(fitted))
+    if len({exercise.hostile for exercise in fitted}) < 2:
+        return best
+    for turn in range(ROUNDS):
+        trees = _boosted(fitted, emphasis, seed + turn)
+        emphasis *= 1 + _EMPHASIS * np.array([alarmed(trees, e) for e in fitted])
+        calm = calmed(trees, kept)
+        found = delay(calm, kept)
+        if found < soonest:
+            best, soonest = calm, found
+    return best
+
+
+def _boosted(exercises: Sequence[Exercise], emphasis: NDArray[np.float64], seed: int) -> Trees:
+    """Boost small trees; but for ``emphasis``, each kind of drill counts the same."""
     from sklearn.ensemble import GradientBoostingClassifier  # noqa: PLC0415 - slow to import
 
     rows = [exercise.measured.features[exercise.judged] for exercise in exercises]
     owner = np.repeat(np.arange(len(rows)), [len(part) for part in rows])
     hostile_rows = np.array([exercise.hostile for exercise in exercises])[owner]
-    if hostile_rows.all() or not hostile_rows.any():
-        return no_trees()
     kinds = np.array([exercise.kind for exercise in exercises])[owner]
     _, kind, size = np.unique(kinds, return_inverse=True, return_counts=True)
     side = np.array([len(np.unique(kinds[hostile_rows == bool(h)])) for h in (0, 1)])
-    weight = len(owner) / (2.0 * size[kind] * side[hostile_rows.astype(int)])
+    weight = emphasis[owner] * len(owner) / (2.0 * size[kind] * side[hostile_rows.astype(int)])
     chosen = np.random.default_rng(seed).permutation(len(owner))[:MAX_JUDGED]
     model = GradientBoostingClassifier(
         n_estimators=TREES, max_depth=DEPTH, learning_rate=0.2, subsample=0.5,
@@ -126,7 +156,7 @@ def exercises_of(encoder: Encoder, profile: Profile, drills: Sequence[Drill]) ->
     batch = _batch(encoder, drills)
     lengths = [len(drill.x) for drill in drills]
     owner = np.repeat(np.arange(len(drills)), lengths)
-    turn = np.concatenate([np.arange(length) // MEMORY for length in lengths])
+    turn = np.concatenate([np.arange(length) // AT_ONCE for length in lengths])
     columns: list[NDArray[Any]] | None = None
     for index in range(int(turn.max()) + 1):
         rows = np.flatnonzero(turn == index)
@@ -175,6 +205,7 @@ def _batch(encoder: Encoder, drills: Sequence[Drill]) -> Batch:
         sketch=seen.sketch,
         embedding=seen.embedding,
         grain=seen.grain,
+        view=seen.view,
         interaction_id=str,
     )
 

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
 TensorRows = list[tuple["NDArray[np.intp]", "NDArray[Any]"]]
@@ -66,6 +69,22 @@ def payload_hashes(column: pa.Array) -> NDArray[np.uint64]:
     if column.null_count:
         hashes[~column.is_valid().to_numpy(zero_copy_only=False)] = 0
     return hashes
+
+
+def map_entries(column: pa.MapArray, names: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield row, name and value of the entries with some names; nulls are left out."""
+    offsets = np.asarray(column.offsets.to_numpy(), np.int64)
+    span = int(offsets[0]), int(offsets[-1] - offsets[0])
+    keys, values = column.keys.slice(*span), column.items.slice(*span)
+    wanted = pc.fill_null(pc.is_in(keys, pa.array(list(names), pa.string())), fill_value=False)
+    at = np.flatnonzero(wanted.to_numpy(zero_copy_only=False))
+    rows = np.searchsorted(offsets, at + offsets[0], side="right") - 1
+    some = pa.array(at)
+    for row, name, value in zip(
+        rows.tolist(), keys.take(some).to_pylist(), values.take(some).to_pylist(), strict=True
+    ):
+        if value is not None and column[row].is_valid:
+            yield row, name, value
 
 
 def list_lengths(column: pa.Array) -> NDArray[np.int32]:

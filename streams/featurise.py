@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ from streams.columns import (
     codes,
     integers,
     list_lengths,
+    map_entries,
     payload_hashes,
     score_rows,
     tensor_rows,
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.encoder import Encoder
+
+_BIAS = "logit_bias"
+#: Parameters that ask for scores or samples, with the values that do not.
+_SCORED = {
+    "logprobs": ("false", "0"),
+    "top_logprobs": ("0",),
+    "n": ("0", "1"),
+    "best_of": ("0", "1"),
+}
 
 
 def to_batch(
@@ -51,6 +62,7 @@ def to_batch(
     answers = _answers(batch, label)
     ids = batch.column("id")
     scanned, features = _features(batch, encoder)
+    bias, scored = _asked(batch)
     return Batch(
         model=str(batch.column("model")[0]),
         first_row=first_row,
@@ -71,9 +83,28 @@ def to_batch(
         sketch=features.sketch,
         embedding=features.embedding,
         grain=features.grain,
+        view=features.view,
         interaction_id=lambda row: str(ids[row]),
         tenants=_tenants(batch, client),
+        bias=bias,
+        scored=scored,
     )
+
+
+def _asked(
+    batch: pa.RecordBatch,
+) -> tuple[NDArray[np.uint64] | None, NDArray[np.bool_] | None]:
+    """Return what requests ask for beyond an answer, see `Batch`."""
+    column = batch.column("params")
+    if column.null_count == batch.num_rows:
+        return None, None
+    bias, scored = np.zeros(batch.num_rows, np.uint64), np.zeros(batch.num_rows, np.bool_)
+    for row, name, value in map_entries(column, (_BIAS, *_SCORED)):
+        if name == _BIAS:
+            bias[row] = int.from_bytes(blake2b(value.encode(), digest_size=8).digest(), "big")
+        elif value not in _SCORED[name]:
+            scored[row] = True
+    return bias, scored
 
 
 def _tenants(batch: pa.RecordBatch, client: NDArray[np.int32]) -> tuple[str | None, ...]:
@@ -105,11 +136,14 @@ def _answers(batch: pa.RecordBatch, label: NDArray[np.int32]) -> Answers:
 def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[np.bool_], Features]:
     rows = batch.num_rows
     scanned = np.zeros(rows, np.bool_)
-    sizes = (encoder.sketch_size, encoder.embedding_size) if encoder else (0, 0)
+    sizes = (0, 0, 0)
+    if encoder is not None:
+        sizes = (encoder.sketch_size, encoder.embedding_size, encoder.view_size)
     seen = Features(
         np.zeros((rows, sizes[0]), np.uint8),
         np.zeros((rows, sizes[1]), np.int8),
         np.zeros(rows, np.int32),
+        np.zeros((rows, sizes[2]), np.uint8),
     )
     if encoder is None:
         return scanned, seen
@@ -119,6 +153,6 @@ def _features(batch: pa.RecordBatch, encoder: Encoder | None) -> tuple[NDArray[n
             at, values = at[finite], values[finite]  # noqa: PLW2901
         if len(at):
             part = encoder.features(values)
-            seen.sketch[at], seen.embedding[at], seen.grain[at] = part
+            seen.sketch[at], seen.embedding[at], seen.grain[at], seen.view[at] = part
             scanned[at] = True
     return scanned, seen

@@ -105,6 +105,8 @@ BENIGN: dict[str, Kind] = {
 }
 #: Kinds whose queries are not independent of each other.
 CORRELATED = ("TTA", "video", "re-upload")
+#: Kinds of which so few may be flagged that many are needed to tell.
+PLENTIFUL = ("independent", "skewed", "retry")
 
 
 def vary(image: NDArray[np.uint8], rng: Generator, *, shift: int, gain: float) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _Z = 1.959964
+_PARTS = ("count", "of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,11 @@ class Benign:
     wanted: float
 
     @property
-    def met(self) -> bool:
-        """Whether the share is within what was wanted."""
-        return self.flagged.value <= self.wanted
+    def met(self) -> bool | None:
+        """Whether the share is within what was wanted; None if there were too few to tell."""
+        if self.flagged.value > self.wanted:
+            return False
+        return True if self.flagged.interval[1] <= self.wanted else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,18 @@ class Threat:
 
     @property
     def met(self) -> bool:
-        """Whether the median is as wanted."""
-        return bool(self.median <= self.wanted)
+        """Whether the median is as wanted, a client that is never found counting as late."""
+        missed = [np.inf] * (self.found.of - self.found.count)
+        return bool(np.median([*self.delays, *missed]) <= self.wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptive:
+    """How attackers fared that hide: how many were found, and won without an alert before."""
+
+    way: str
+    found: Share
+    unnoticed: Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +121,23 @@ class Bursts:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """Clients of a language model that were found; delays in special requests."""
+
+    kind: str
+    hostile: bool
+    found: Share
+    delays: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything that one evaluation of a model found."""
 
     model: str
     benign: tuple[Benign, ...]
     threats: tuple[Threat, ...]
+    adaptive: tuple[Adaptive, ...]
     campaigns: Campaigns | None
     us_per_event: float
     bytes_per_client: float
@@ -126,6 +150,13 @@ class Result:
             plain[f"{self.model}: false alarms, {kind.kind}"] = kind.flagged.value
         for threat in self.threats:
             plain[f"{self.model}: found, {threat.family}"] = threat.found.value
+        evasion = [threat for threat in self.threats if threat.threat == "evasion"]
+        found = sum(threat.found.count for threat in evasion)
+        plain[f"{self.model}: found, evasion"] = found / sum(t.found.of for t in evasion)
+        delays = [delay for threat in evasion for delay in threat.delays]
+        plain[f"{self.model}: queries, evasion"] = float(np.median(delays))
+        won, of = (sum(getattr(way.unnoticed, part) for way in self.adaptive) for part in _PARTS)
+        plain[f"{self.model}: success without alert, adaptive"] = won / max(1, of)
         return plain
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmarks.quality.benign import CORRELATED
+from benchmarks.quality.figures import Share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.quality.figures import Bursts, Result, Share
+    from benchmarks.quality.figures import Asking, Bursts, Result
 
 PAGE = "detection-report.md"
 PICTURES = "pictures"
@@ -27,17 +28,23 @@ _ATTACKS = (
     "met",
     "before success",
 )
-_MET = {True: "yes", False: "**no**"}
+_MET = {True: "yes", False: "**no**", None: "not disproved"}
 
 
-def write(docs: Path, results: Sequence[Result], burst: Bursts | None, seed: int) -> Path:
+def write(
+    docs: Path,
+    results: Sequence[Result],
+    burst: Bursts | None,
+    asking: Sequence[Asking],
+    seed: int,
+) -> Path:
     """Write the page and its pictures into ``docs``."""
     (docs / PICTURES).mkdir(parents=True, exist_ok=True)
     lines = [*_HEAD.format(seed=seed).splitlines(), ""]
     for result in results:
         _draw(docs / PICTURES / f"detection-{result.model}.png", result)
         lines += _model(result)
-    lines += _traffic(burst)
+    lines += [*_traffic(burst), "", *_requests(asking)]
     path = docs / PAGE
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
@@ -52,8 +59,10 @@ threshold was set on these clients. Shares have Wilson intervals of 95 %. A clie
 with its first finding of any kind; *named* is the share with a finding of the threat's own kind.
 Delays count the client's queries from its first hostile one. *before success* is the share of
 attacks that reached their goal, but had been found by then; an attack that needs two to five
-queries cannot be. The baselines are implemented from their papers and see the first 250 queries
-of some of the same clients. Speed is measured by `vedette bench pipeline`."""
+queries cannot be, and is not found later either, for it ends there. A share that is as wanted,
+but whose interval reaches beyond it, is *not disproved*. The baselines are implemented from their
+papers and see the first 250 queries of some of the same clients. Speed is measured by
+`vedette bench pipeline`."""
 
 
 def _model(result: Result) -> list[str]:
@@ -87,7 +96,48 @@ def _model(result: Result) -> list[str]:
         cells += [_delay(threat.median), _delay(threat.p95), f"<= {threat.wanted}"]
         cells += [_MET[threat.met], _plain(threat.before) if threat.before.of else "-"]
         lines.append(_row([*cells, *(_plain(threat.baselines[name]) for name in names)]))
-    return [*lines, "", *_campaigns(result)]
+    return [*lines, "", *_together(result), *_adaptive(result), *_campaigns(result)]
+
+
+def _together(result: Result) -> list[str]:
+    """Sum the evasion families up."""
+    threats = [threat for threat in result.threats if threat.threat == "evasion"]
+    found, before = (
+        Share(sum(share.count for share in part), sum(share.of for share in part))
+        for part in ([t.found for t in threats], [t.before for t in threats])
+    )
+    delays = np.array([delay for threat in threats for delay in threat.delays])
+    median, p95 = np.quantile(delays, [0.5, 0.95]) if len(delays) else (np.nan, np.nan)
+    return [
+        (
+            f"All evasion families together: {found} found, median {_delay(median)} and p95 "
+            f"{_delay(p95)} queries (wanted <= 7 and <= 30); {before} of the successful ones "
+            "before their success (wanted >= 98 %)."
+        ),
+        "",
+    ]
+
+
+def _adaptive(result: Result) -> list[str]:
+    if not result.adaptive:
+        return []
+    rows = [
+        _row([way.way, str(way.found), str(way.unnoticed), "<= 2.0%"]) for way in result.adaptive
+    ]
+    return [
+        "### Adaptive attackers",
+        "",
+        (
+            "HopSkipJump, NES and Square in turn, hidden: by noise on each query, by shifting and "
+            "lighting each query anew, among four benign queries each, over four accounts. The "
+            "attackers are not told what the detectors think."
+        ),
+        "",
+        _row(["hidden by", "found", "success without alert", "wanted"]),
+        _row(["---"] * 4),
+        *rows,
+        "",
+    ]
 
 
 def _campaigns(result: Result) -> list[str]:
@@ -111,8 +161,10 @@ def _traffic(burst: Bursts | None) -> list[str]:
         "## Bursts",
         "",
         (
-            "Real clients (ServeGen), a day of past windows each and six judged hours, without a "
-            "reference; bursts of 60 s at a multiple of the client's own ten-second peak."
+            "Stretches of real clients (ServeGen), at most four of each, with a day of past "
+            "windows and six judged hours, without a reference; bursts of 60 s at a multiple of "
+            "the client's own ten-second peak. How far above its own peaks a client may go was "
+            "set on half of these clients: their false client-hours are no promise for others."
         ),
         "",
         f"False client-hours: {burst.false_hours} (wanted <= 1 %).",
@@ -126,6 +178,26 @@ def _traffic(burst: Bursts | None) -> list[str]:
     lines += ["", _row(["baseline", "false client-hours"]), _row(["---"] * 2)]
     lines += [_row([name, str(share)]) for name, share in burst.baselines.items()]
     return [*lines, "", "Wanted: 99 % at 3x with a median of 3 s and a p95 of 10 s; 90 % at 2x."]
+
+
+def _requests(asking: Sequence[Asking]) -> list[str]:
+    """Return the section on what clients ask for beyond an answer."""
+    lines = [
+        "## Requests",
+        "",
+        (
+            "Made-up clients of a language model, 200 requests each. Delays count requests with a "
+            "bias, log-probabilities or several samples; half of the hostile ones' are ordinary."
+        ),
+        "",
+        _row(["kind", "found", "median", "p95"]),
+        _row(["---"] * 4),
+    ]
+    for kind in asking:
+        quantiles = np.quantile(kind.delays, [0.5, 0.95]) if kind.delays else [float("nan")] * 2
+        cells = [kind.kind, str(kind.found), *(_delay(float(q)) for q in quantiles)]
+        lines.append(_row(cells))
+    return lines
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.baselines.queries import blacklight, prada, stateful_knn
 from benchmarks.baselines.rates import fixed_rule, poisson_focus
-from benchmarks.quality.benign import BENIGN, CORRELATED, Pool, independent
+from benchmarks.quality.adaptive import adaptive
+from benchmarks.quality.benign import BENIGN, CORRELATED, PLENTIFUL, Pool, independent
 from benchmarks.quality.evasion import EVASION, attack
 from benchmarks.quality.figures import (
+    Adaptive,
     Benign,
     Bursts,
     Campaigns,
@@ -45,6 +47,7 @@ WANTED = {
     "drift": 60,
 }
 _ACCOUNTS, _ACCOUNT_QUERIES = 50, 40
+_AT_ONCE = 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,14 @@ class Size:
     max_queries: int
     campaign_clients: int
     baseline_clients: int
+    #: Clients of the kinds of which at most one in a thousand may be flagged.
+    plenty: int = 0
+    #: Attackers of each adaptive kind.
+    adaptive: int = 0
 
 
-FULL = Size(400, 120, 16, 120, 400, 1000, 8)
-QUICK = Size(60, 40, 6, 80, 200, 0, 0)
+FULL = Size(400, 300, 24, 120, 400, 1000, 8, 4000, 36)
+QUICK = Size(60, 40, 6, 80, 200, 0, 0, 0, 6)
 
 
 def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None]) -> Result:
@@ -72,6 +79,8 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
     clients = [*benign_clients(victim, size, seed), *attackers(victim, size, seed)]
     tell(f"{victim.name}: watching {len(clients):,} clients")
     watched = watch(profile, recording(victim, clients, seed=seed))
+    tell(f"{victim.name}: watching more benign clients")
+    clients += more_benign(victim, profile, watched, size, seed)
     tell(f"{victim.name}: baselines")
     baselines = _baselines(victim) if size.baseline_clients else {}
     grouped: dict[tuple[str, str], list[Client]] = {}
@@ -87,6 +96,10 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
         for (threat, kind), group in grouped.items()
         if threat
     ]
+    hiding: tuple[Adaptive, ...] = ()
+    if size.adaptive:
+        tell(f"{victim.name}: adaptive attackers")
+        hiding = adaptive_attackers(victim, profile, size, seed)
     campaigns = None
     if size.campaign_clients:
         tell(f"{victim.name}: campaigns among {size.campaign_clients:,} clients")
@@ -95,6 +108,7 @@ def evaluate(victim: Victim, size: Size, seed: int, tell: Callable[[str], None])
         victim.name,
         tuple(benign),
         tuple(threats),
+        hiding,
         campaigns,
         watched.us_per_event,
         watched.bytes_per_client,
@@ -110,6 +124,29 @@ def benign_clients(victim: Victim, size: Size, seed: int) -> Iterator[Client]:
         for index in range(count):
             rng = np.random.default_rng([seed, 1, number, index])
             yield Client(f"benign-{kind}-{index}", kind, make(pool, rng, size.queries))
+
+
+def more_benign(
+    victim: Victim, profile: LoadedProfile, watched: Watched, size: Size, seed: int
+) -> list[Client]:
+    """Watch as many more clients as it takes to tell rare false alarms, without their queries.
+
+    What is found of them is added to ``watched``.
+    """
+    pool, more = Pool(victim), []
+    for number, kind in enumerate(PLENTIFUL):
+        for start in range(size.independent, size.plenty, _AT_ONCE):
+            clients = []
+            for index in range(start, min(size.plenty, start + _AT_ONCE)):
+                x = BENIGN[kind](
+                    pool, np.random.default_rng([seed, 5, number, index]), size.queries
+                )
+                clients.append(Client(f"more-{kind}-{index}", kind, x))
+            found = watch(profile, recording(victim, clients, seed=seed + start))
+            watched.found.update(found.found)
+            watched.events += found.events
+            more += [replace(client, x=client.x[:0]) for client in clients]
+    return more
 
 
 def attackers(victim: Victim, size: Size, seed: int) -> Iterator[Client]:
@@ -184,6 +221,33 @@ def _threat(
         delays_of(firsts, [client.hostile_from for client in group]),
         _shares(group, baselines, size, 250),
         WANTED.get(family, WANTED.get(threat, 60)),
+    )
+
+
+def adaptive_attackers(
+    victim: Victim, profile: LoadedProfile, size: Size, seed: int
+) -> tuple[Adaptive, ...]:
+    """Watch attackers that hide, and count who won before any of its accounts was found."""
+    groups = list(adaptive(victim, size.adaptive, seed, size.max_queries))
+    clients = [client for group in groups for client in group]
+    watched = watch(profile, recording(victim, clients, seed=seed))
+    outcome: dict[str, list[tuple[bool, bool]]] = {}
+    for group in groups:
+        firsts = [watched.first(client) for client in group]
+        found = any(first is not None for first in firsts)
+        before = any(
+            first is not None and client.success_at is not None and first <= client.success_at
+            for client, first in zip(group, firsts, strict=True)
+        )
+        won = group[0].success_at is not None
+        outcome.setdefault(group[0].kind, []).append((found, won and not before))
+    return tuple(
+        Adaptive(
+            way,
+            Share(sum(found for found, _ in pairs), len(pairs)),
+            Share(sum(unnoticed for _, unnoticed in pairs), len(pairs)),
+        )
+        for way, pairs in outcome.items()
     )
 
 

@@ -31,6 +31,8 @@ HISTORY, JUDGED = 144, 36
 BURST_S = 60.0
 #: Windows with more requests than this are left out: they only cost time.
 _MAX_REQUESTS = 1200
+#: Stretches of one client, at most.
+_STRETCHES = 4
 _FILES = ("servegen_m-large.npz", "servegen_m-small.npz")
 _START_US = 1_790_000_400_000_000
 
@@ -50,8 +52,9 @@ def available() -> bool:
 
 
 def callers(seed: int, most: int, factor: float | None = None) -> list[Caller]:
-    """Draw arrivals of real clients; ``factor`` times the own ten-second peak as a burst."""
+    """Draw stretches of real clients; ``factor`` times the own ten-second peak as a burst."""
     rng = np.random.default_rng(seed)
+    length = HISTORY + JUDGED
     found = []
     for file in _FILES:
         rows = dict(np.load(DATA / "traffic" / file, allow_pickle=False))
@@ -59,8 +62,11 @@ def callers(seed: int, most: int, factor: float | None = None) -> list[Caller]:
             mine = {name: column[rows["client"] == client] for name, column in rows.items()}
             quiet = mine["rate_per_s"] * WINDOW_S <= _MAX_REQUESTS
             mine = {name: column[quiet] for name, column in mine.items()}
-            if len(mine["client"]) >= HISTORY + JUDGED:
-                found.append((f"{file[9:16]}-{client}", mine))
+            # Stretches of one client that share no window.
+            stretches = len(mine["client"]) // length
+            for at in rng.permutation(stretches)[:_STRETCHES].tolist():
+                part = {n: column[at * length : (at + 1) * length] for n, column in mine.items()}
+                found.append((f"{file[9:16]}-{client}-{at}", part))
     chosen = rng.permutation(len(found))[:most]
     return [_caller(found[index][0], found[index][1], rng, factor) for index in chosen.tolist()]
 
@@ -69,10 +75,7 @@ def _caller(
     name: str, rows: dict[str, NDArray[np.floating]], rng: Generator, factor: float | None
 ) -> Caller:
     """Play consecutive active windows one after the other."""
-    first = int(rng.integers(0, len(rows["client"]) - HISTORY - JUDGED + 1))
-    parts = [
-        number * WINDOW_S + _gaps(rows, first + number, rng) for number in range(HISTORY + JUDGED)
-    ]
+    parts = [number * WINDOW_S + _gaps(rows, number, rng) for number in range(HISTORY + JUDGED)]
     arrivals = np.concatenate(parts)
     if factor is None:
         return Caller(name, arrivals)
@@ -172,5 +175,6 @@ def traffic_batch(
         sketch=np.zeros((rows, 0), np.uint8),
         embedding=np.zeros((rows, 0), np.int8),
         grain=np.zeros(rows, np.int32),
+        view=np.zeros((rows, 0), np.uint8),
         interaction_id=lambda row: str(first + row),
     )

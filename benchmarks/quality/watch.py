@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 RUN_LENGTH_EVENTS = 60_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Watched:
     """What came out of a run.
 

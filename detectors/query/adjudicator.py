@@ -15,6 +15,7 @@ import numpy as np
 
 from detectors.base import Segments
 from detectors.batch import FIXED_POINT_ONE
+from detectors.evidence import hedged
 from detectors.query.odd import odd_evidence
 from detectors.query.runs import Runs
 
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
 #: Questions from the root of a tree to a leaf.
 DEPTH = 3
 #: The outcome is held within this.
-STEEPEST = 4 * FIXED_POINT_ONE
+STEEPEST = 6 * FIXED_POINT_ONE
 #: Harmless drills may come this near to the threshold of the default run length, but for a few.
-_TOLERATED = 0.8 * np.log(3 * 60_000) * FIXED_POINT_ONE
+_ALARM = np.log(4 * 60_000) * FIXED_POINT_ONE
+_TOLERATED = 0.8 * _ALARM
 _TOLERATED_SHARE = 0.007
-_OFFSETS = np.arange(0.0, 8.0, 0.25) * FIXED_POINT_ONE
+#: What is bet on each query being of a search that hides among ordinary queries.
+HIDDEN_SHARE = 0.2
+_OFFSETS = np.arange(-3.0, 8.0, 0.25) * FIXED_POINT_ONE
 
 
 class Trees(NamedTuple):
@@ -100,22 +104,44 @@ def withheld(measured: Measured, trees: Trees) -> NDArray[np.int64]:
 
 
 def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
-    """Lower the outcome until harmless drills stay below the threshold."""
+    """Raise or lower the outcome until all but few harmless drills stay below the threshold.
+
+    ``exercises`` are others than those that the trees were fitted to.
+    """
     harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
     for offset in _OFFSETS:
         lowered = trees.lowered(offset)
-        peaks = np.array([_peak(withheld(m, lowered), m) for m in harmless])
+        peaks = np.array([_near_path(lowered, m).max(initial=0) for m in harmless])
         if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
             return lowered
     return lowered
 
 
+def alarmed(trees: Trees, exercise: Exercise) -> float:
+    """Return how near a harmless drill comes to half an alarm, 0 to 1; 0 for searches."""
+    if exercise.hostile:
+        return 0.0
+    peak = float(_near_path(trees, exercise.measured).max(initial=0))
+    return min(1.0, 2 * peak / float(_TOLERATED))
+
+
+def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
+    """Return after which share of their queries searches are found, on average."""
+    shares = []
+    for exercise in exercises:
+        if exercise.hostile:
+            path = _near_path(trees, exercise.measured)
+            over = path > _ALARM
+            shares.append(float(over.argmax()) / len(path) if over.any() else 1.0)
+    return float(np.mean(shares)) if shares else 1.0
+
+
 def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
     """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
-    harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
+    harmless = [e.measured for e in exercises if not e.hostile and e.kind != "augmented"]
     found = np.full(2, round(_OFFSETS[-1]), np.int64)
     for channel in range(2):
-        for offset in _OFFSETS:
+        for offset in _OFFSETS[_OFFSETS >= 0]:
             tried = np.full(2, round(offset), np.int64)
             peaks = np.array([_peak(_odd(m, tried)[:, channel], m) for m in harmless])
             if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
@@ -130,8 +156,20 @@ def _odd(measured: Measured, offset: NDArray[np.int64]) -> NDArray[np.int64]:
     return odd_evidence(measured, alone, Runs(1, 2), offset)
 
 
-def _peak(evidence: NDArray[np.int64], measured: Measured) -> float:
-    """Return the highest sum that the evidence of one client reaches."""
+def _near_path(trees: Trees, measured: Measured) -> NDArray[np.int64]:
+    """Return the sums of the near channel, or those with the small stake if they are higher."""
+    near = withheld(measured, trees)
+    return np.maximum(_path(near, measured), _path(hedged(near, HIDDEN_SHARE), measured))
+
+
+def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:
+    """Return the sums that the evidence of one client reaches, query by query."""
     total = np.cumsum(np.where(measured.repeated, 0, evidence))
     low = np.minimum.accumulate(np.minimum(np.r_[0, total[:-1]], 0))
-    return float((total - low).max(initial=0))
+    path: NDArray[np.int64] = total - low
+    return path
+
+
+def _peak(evidence: NDArray[np.int64], measured: Measured) -> float:
+    """Return the highest sum that the evidence of one client reaches."""
+    return float(_path(evidence, measured).max(initial=0))

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from detectors.batch import to_fixed
-from detectors.evidence import TAIL_LEVELS, MeanBet, PooledTail, TailTable, log_e, log_e_table
+from detectors.batch import FIXED_POINT_ONE, to_fixed
+from detectors.evidence import (
+    TAIL_LEVELS,
+    Hazard,
+    MeanBet,
+    PooledTail,
+    TailTable,
+    log_e,
+    log_e_table,
+)
 from detectors.query.anchors import Anchors
-from detectors.query.motion import Motion
+from detectors.query.code import CodeFit, codes_of
+from detectors.query.likeness import DETAILS, Likeness
 from detectors.query.repeats import Repeats
-from detectors.query.ring import MEMORY, Nearest, Queries, SketchRing
+from detectors.query.ring import MEMORY, Nearest, Queries, Ring
 from detectors.query.shape import ShapeFit, shape_scores
+from detectors.query.views import Shown, Views
 from detectors.tables import State, nest, pick
 
 if TYPE_CHECKING:
@@ -28,6 +38,8 @@ if TYPE_CHECKING:
 #: Queries closer than this share of a class's pairs are about the same thing.
 CLOSE_SHARE = 0.003
 _CLOSE_LEVEL = int(np.searchsorted(TAIL_LEVELS, CLOSE_SHARE))
+#: Queries closer than this share are worth comparing in detail.
+_ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.02))
 FEATURES = (
     "near",
     "strange",
@@ -38,8 +50,11 @@ FEATURES = (
     "flip",
     "descent",
     "crowd",
+    "mixed",
     "age",
-    "motion",
+    "distance",
+    "compared",
+    *DETAILS,
 )
 
 
@@ -54,6 +69,8 @@ class Measured(NamedTuple):
         int64 (n,): that of near and foreign together where a query is near.
     features
         int64 (n, len(`FEATURES`)): what tells a search from harmless likeness.
+    told
+        int64 (n,): the foreignness that earlier queries about the same thing have told already.
     repeated
         bool (n,): sent before, so no evidence.
     label
@@ -65,6 +82,7 @@ class Measured(NamedTuple):
     foreign: NDArray[np.int64]
     margin: NDArray[np.int64]
     features: NDArray[np.int64]
+    told: NDArray[np.int64]
     repeated: NDArray[np.bool_]
     label: NDArray[np.int32]
 
@@ -80,28 +98,35 @@ class Measure:
 
     def __init__(self, profile: Profile, max_clients: int) -> None:
         self._profile = profile
-        self.ring = SketchRing(max_clients, profile.sketch_size)
+        self._code_fit = CodeFit(profile.code_matrix, profile.code_offset)
+        axes = len(profile.code_offset)
+        self.ring = Ring(max_clients, axes)
+        self._likeness = Likeness(profile.view_grid)
+        size = int(profile.view_grid[0] * max(1, profile.view_grid[1]))
+        self.views = Views(max_clients, size, axes)
         self.repeats = Repeats(max_clients)
         self._anchors = Anchors(profile.anchors, profile.anchor_starts)
         self._near = TailTable(profile.near_thresholds)
+        self._cross = TailTable(profile.cross_thresholds)
         self._far = PooledTail(profile.far_scale, profile.far_thresholds)
         self._margin = TailTable(profile.margin_thresholds)
         self._shape_fit = ShapeFit(profile.shape_matrix, profile.shape_offset)
         self._shape = PooledTail(profile.shape_scale, profile.shape_thresholds)
         self._grain = PooledTail(profile.grain_scale, profile.grain_thresholds)
         self._close_d2 = profile.near_thresholds[:, _CLOSE_LEVEL]
-        self._near_log_e = near_log_e_table()
+        self._alike_d2 = profile.near_thresholds[:, _ALIKE_LEVEL]
+        self._hazard = Hazard()
         self._log_e = log_e_table()[1]
         self._mean = MeanBet()
-        self._motion = Motion(profile.sketch_grid)
 
     @property
     def bytes_per_client(self) -> int:
         """Bytes of one client's rows."""
-        return self.ring.table.bytes_per_client + self.repeats.table.bytes_per_client
+        tables = (self.ring.table, self.repeats.table, self.views.table)
+        return sum(table.bytes_per_client for table in tables)
 
     def of(self, batch: Batch, segments: Segments) -> tuple[Measured, Queries]:
-        """Measure the rows of ``segments``; nothing but their payloads is remembered yet."""
+        """Measure the rows of ``segments``; only `remember` makes them part of the memory."""
         order = segments.order
         label, sketch = batch.label[order], batch.sketch[order]
         group = self._profile.group_of(label)
@@ -110,26 +135,29 @@ class Measure:
         grain = self._grain.rank(batch.grain[order], group)
         strange = np.minimum(np.minimum(far, shape), grain)
         payload = batch.payload_hash[order]
-        queries = Queries.of(sketch, label, payload, batch.log_odds[order], strange)
+        code = codes_of(self._code_fit, sketch)
+        queries = Queries.of(code, label, payload, batch.log_odds[order], strange)
         nearest = self.ring.nearest(segments, queries, self._close_d2[group])
+        repeated = nearest.repeated | self.repeats.seen(segments, payload)
         margin = batch.margin[order]
         margin_log_e = np.where(margin >= 0, self._log_e[self._margin.rank(margin, group)], 0)
-        near = self._near_log_e[nearest.entries, self._near.rank(nearest.d2, group)]
+        near = self._near_of(nearest, group)
+        excess = self._log_e[strange] - self._log_e[nearest.likeness]
         features = np.stack(
             [
                 near,
                 self._log_e[strange],
-                np.where(
-                    nearest.crowd > 0, self._log_e[strange] - self._log_e[nearest.likeness], 0
-                ),
+                np.where(nearest.crowd > 0, excess, 0),
                 self._log_e[grain],
                 self._log_e[shape],
                 margin_log_e,
-                self._flip(nearest, group),
+                np.where(nearest.other_d2 < nearest.d2, near, 0),
                 np.where(margin >= 0, descent_table()[nearest.crowd, nearest.lower], 0),
                 _logs()[nearest.crowd],
+                _logs()[nearest.mixed],
                 _logs()[nearest.age],
-                self._motion_of(near, nearest, sketch),
+                _distance(nearest),
+                *self._details(segments, Shown(batch.view[order], code), group, nearest, near),
             ],
             axis=1,
         )
@@ -140,47 +168,64 @@ class Measure:
             foreign,
             margin_log_e,
             features,
-            nearest.repeated | self.repeats.seen(segments, payload),
+            np.where(nearest.crowd > 0, np.maximum(self._log_e[self._rank_of(nearest)], 0), 0),
+            repeated,
             label,
         )
         return measured, queries
 
-    def _motion_of(
-        self, near: NDArray[np.int64], nearest: Nearest, sketch: NDArray[np.uint8]
-    ) -> NDArray[np.int64]:
-        """Return how much a camera's motion explains; only near queries are worth the time."""
-        motion = np.zeros(len(near), np.int64)
-        rows = np.flatnonzero((near > 0) & (nearest.age > 0))
-        motion[rows] = self._motion.explained(sketch[rows], nearest.sketch[rows])
-        return motion
+    def _rank_of(self, nearest: Nearest) -> NDArray[np.int64]:
+        """Return the rank of the oddest likeness."""
+        return np.minimum(nearest.oddest, len(self._log_e) - 1)
 
-    def _flip(self, nearest: Nearest, group: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Return evidence that the nearest query got another answer: a boundary lies between."""
-        log_e = self._near_log_e[nearest.others, self._near.rank(nearest.other_d2, group)]
-        return np.where(nearest.other_d2 < nearest.d2, log_e, 0)
+    def _near_of(self, nearest: Nearest, group: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Return evidence that the nearest query, whatever its answer, is too near."""
+        d2 = np.minimum(nearest.d2, nearest.other_d2)
+        same = (nearest.entries, self._near.rank(d2, group))
+        return self._hazard.log_e(same, (nearest.others, self._cross.rank(d2, group)))
+
+    def _details(
+        self,
+        segments: Segments,
+        shown: Shown,
+        group: NDArray[np.intp],
+        nearest: Nearest,
+        near: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Return what remains after a harmless explanation (1 + details, n), and remember views.
+
+        Only what is near enough to matter is worth the time.
+        """
+        details = np.zeros((1 + len(DETAILS), len(near)), np.int64)
+        kept = (~nearest.repeated, ~nearest.repeated & (nearest.crowd > 0))
+        rows = np.flatnonzero((near > FIXED_POINT_ONE) & ~nearest.repeated)
+        view, d2 = self.views.compared(segments, shown, kept, rows)
+        alike = (d2 >= 0) & (d2 <= self._alike_d2[group[rows]])
+        rows, view = rows[alike], view[alike]
+        details[0, rows] = FIXED_POINT_ONE
+        details[1:, rows] = self._likeness.of(shown.view[rows], view).T
+        self.views.remember(segments, shown, kept)
+        return details
 
     def reset(self, slots: NDArray[np.intp]) -> None:
         """Forget clients."""
         self.ring.table.reset(slots)
         self.repeats.table.reset(slots)
+        self.views.table.reset(slots)
 
     def snapshot(self, slots_used: int) -> State:
         """Return all state as arrays."""
         return {
             **nest("ring", self.ring.snapshot(slots_used)),
             **nest("repeats", self.repeats.table.snapshot(slots_used)),
+            **nest("views", self.views.snapshot(slots_used)),
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Bring back what `snapshot` returned."""
         self.ring.restore(pick("ring", arrays))
         self.repeats.table.restore(pick("repeats", arrays))
-
-
-@cache
-def near_log_e_table() -> NDArray[np.int64]:
-    """Return log e-values by entries and rank, see `detectors.evidence.log_e_table`."""
-    return log_e_table(MEMORY)
+        self.views.restore(pick("views", arrays))
 
 
 @cache
@@ -194,6 +239,13 @@ def descent_table() -> NDArray[np.int64]:
     for crowd in range(1, MEMORY + 1):
         table[crowd] = [log_e((1 + min(n, crowd)) / (1 + crowd)) for n in range(MEMORY + 1)]
     return table
+
+
+def _distance(nearest: Nearest) -> NDArray[np.int64]:
+    """Return how far the nearest query is, on a scale of doublings."""
+    d2 = np.minimum(nearest.d2, nearest.other_d2)
+    # An exponent, exact: half doublings of integers below 2**53.
+    return np.asarray(np.frexp(d2.astype(np.float64) ** 2 + 1)[1] * FIXED_POINT_ONE // 2, np.int64)
 
 
 @cache

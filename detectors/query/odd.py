@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from detectors.query.runs import Runs
 
 
+#: Channels of odd queries.
+ODD = ("far", "margin")
+
+
 def odd_evidence(
     measured: Measured,
     segments: Segments,
@@ -23,10 +27,13 @@ def odd_evidence(
     """Return foreign and margin evidence (n, 2).
 
     What is odd about an input is odd about its close likenesses too: a query about the same thing
-    as an earlier one adds nothing, nor does an exact repetition, and a run counts once.
+    as an earlier one adds only what makes it more foreign, an exact repetition adds nothing, and
+    a run counts once.
     """
     odd = np.stack([measured.foreign, measured.margin], axis=1)
     odd = np.where(odd > 0, np.maximum(odd - offset, 0), odd)
-    odd[measured.alike] = np.minimum(odd[measured.alike], 0)
+    alike = measured.alike
+    odd[alike, 0] = np.maximum(odd[alike, 0] - measured.told[alike], np.minimum(odd[alike, 0], 0))
+    odd[alike, 1] = np.minimum(odd[alike, 1], 0)
     odd[measured.repeated] = 0
     return runs.excess(segments, measured.label, odd)

@@ -9,11 +9,11 @@ import numpy as np
 
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import TAIL_LEVELS, EvidenceSums, Rise
-from detectors.query.adjudicator import withheld
+from detectors.evidence import TAIL_LEVELS, EvidenceSums, Rise, hedged
+from detectors.query.adjudicator import HIDDEN_SHARE, withheld
 from detectors.query.measure import Measure, Measured
-from detectors.query.odd import odd_evidence
-from detectors.query.ring import MEMORY, Queries
+from detectors.query.odd import ODD, odd_evidence
+from detectors.query.ring import AT_ONCE, MEMORY, Queries
 from detectors.query.runs import Runs
 from detectors.registry import Kind, register
 from detectors.tables import State, nest, pick
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-CHANNELS = ("near", "far", "margin")
+CHANNELS = ("near", "far", "margin", "hidden")
 #: Rank from which on an input is no stranger than one in fifty benign ones.
 _ORDINARY = int(np.searchsorted(TAIL_LEVELS, 0.02))
 
@@ -49,17 +49,18 @@ class PincerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             owasp=("LLM06:2026", "LLM10:2025", "ML05:2023"),
         ),
     },
-    cost="O(64) sketch distances and O(anchors of a class)",
+    cost="O(128) code distances and O(anchors of a class)",
     state_bytes=6000,
     needs_profile=True,
 )
 class Pincer:
     """Find clients that search round an input, or that query what no benign client does.
 
-    Three channels bet against each query: *near* (smallest distance to the client's last 64
-    queries with the same answer), *far* (distance to the anchors of the answered class) and
-    *margin* (how close to the decision boundary). A search for an adversarial input must stay
-    near; noise that hides the nearness carries the queries far. An exact re-send is no evidence.
+    Four channels bet against each query: *near* (smallest distance to the client's last 128
+    queries), *far* (distance to the anchors of the answered class), *margin* (how close to the
+    decision boundary) and *hidden* (near again, with a small stake, for searches among ordinary
+    queries). A search for an adversarial input must stay near; noise that hides the nearness
+    carries the queries far. An exact re-send is no evidence.
 
     The finding is called evasion if the suspicious queries are about one thing, extraction if
     they roam.
@@ -70,7 +71,7 @@ class Pincer:
     Sun et al. Out-of-distribution detection with deep nearest neighbors. ICML 2022.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, config: PincerConfig, context: Context) -> None:
         profile = context.profile
@@ -80,7 +81,7 @@ class Pincer:
         self._profile = profile
         self._trees = profile.trees
         self._measure = Measure(profile, context.max_clients)
-        self._runs = Runs(context.max_clients, len(CHANNELS) - 1)
+        self._runs = Runs(context.max_clients, len(ODD))
         self._sums = EvidenceSums(context.max_clients, len(CHANNELS), context.run_length_events)
 
     @property
@@ -98,10 +99,10 @@ class Pincer:
         if not len(rows):
             return []
         everything = Segments.of(rows, piece.slot[rows])
-        if everything.counts.max() <= MEMORY:
+        if everything.counts.max() <= AT_ONCE:
             return self._round(piece, everything)
         turn = np.empty(len(rows), np.intp)
-        turn[np.searchsorted(rows, everything.order)] = everything.rank // MEMORY
+        turn[np.searchsorted(rows, everything.order)] = everything.rank // AT_ONCE
         crossings: list[Crossing] = []
         for index in range(int(turn.max()) + 1):
             now = rows[turn == index]
@@ -133,7 +134,7 @@ class Pincer:
         self._sums.restore(pick("sums", arrays))
 
     def _round(self, piece: Piece, segments: Segments) -> list[Crossing]:
-        """Handle at most `MEMORY` rows a client."""
+        """Handle at most `AT_ONCE` rows a client."""
         batch, order = piece.batch, segments.order
         measured, queries = self._measure.of(batch, segments)
         log_e = self._evidence(measured, segments)
@@ -147,8 +148,9 @@ class Pincer:
     def _evidence(self, measured: Measured, segments: Segments) -> NDArray[np.int64]:
         """Return the evidence (n, channels) of queries; an exact repetition is none."""
         near = np.where(measured.repeated, 0, withheld(measured, self._trees))
+        hidden = np.where(measured.repeated, 0, hedged(near, HIDDEN_SHARE))
         odd = odd_evidence(measured, segments, self._runs, self._profile.odd_offset)
-        return np.column_stack([near, odd])
+        return np.column_stack([near, odd, hidden])
 
     def _crossing(self, piece: Piece, segments: Segments, queries: Queries, rise: Rise) -> Crossing:
         row = int(segments.order[rise.position])
@@ -184,8 +186,8 @@ def _has_origin(held: Queries, neighbourhood_d2: int) -> bool:
 
     Noise is near other noise, and none of it is anything.
     """
-    sketch = held.sketch.astype(np.int64)
-    alike = ((sketch - sketch[-1]) ** 2).sum(axis=1) <= neighbourhood_d2
+    code = held.code.astype(np.int64)
+    alike = ((code - code[-1]) ** 2).sum(axis=1) <= neighbourhood_d2
     return bool(held.strange[alike].max() >= _ORDINARY)
 
 
@@ -193,6 +195,6 @@ def _concentration(recent: Queries, neighbourhood_d2: int) -> float:
     """Return the share of the queries before the last one that are about the same thing."""
     if len(recent.label) < 2:
         return 1.0
-    sketch = recent.sketch.astype(np.int64)
-    d2 = ((sketch[:-1] - sketch[-1]) ** 2).sum(axis=1)
+    code = recent.code.astype(np.int64)
+    d2 = ((code[:-1] - code[-1]) ** 2).sum(axis=1)
     return float((d2 <= neighbourhood_d2).sum()) / len(d2)

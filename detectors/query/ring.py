@@ -1,4 +1,4 @@
-"""The last 64 queries of each client, as sketches, and the nearest of them to a new one."""
+"""The last queries of each client, as codes, and the nearest of them to a new one."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 
     from detectors.base import Segments
 
-#: Queries remembered; also the most rows of one client that are worked on at once.
-MEMORY = 64
-#: Larger than any squared distance of sketches.
+#: Queries remembered.
+MEMORY = 128
+#: The most rows of one client that are worked on at once.
+AT_ONCE = 64
+#: Larger than any rank of how common a query looks.
+COMMON = np.int8(127)
+#: Larger than any squared distance of codes.
 FAR_AWAY = np.int32(1 << 30)
 #: Log odds are remembered in units of 2**-10.
 _ODDS_SHIFT = 6
@@ -28,30 +32,34 @@ _BUCKETS = (1, 2, 4, 8, 16, 32, 64)
 class Queries(NamedTuple):
     """Columns of queries, sorted like the `Segments` they go with."""
 
-    sketch: NDArray[np.uint8]
-    label: NDArray[np.int32]
-    payload: NDArray[np.uint64]
+    code: NDArray[np.uint8]
+    label: NDArray[np.uint16]
+    payload: NDArray[np.uint32]
     odds: NDArray[np.int16]
     strange: NDArray[np.int8]
-    norm: NDArray[np.int32]
 
     @classmethod
     def of(
         cls,
-        sketch: NDArray[np.uint8],
+        code: NDArray[np.uint8],
         label: NDArray[np.int32],
         payload: NDArray[np.uint64],
         log_odds: NDArray[np.int32],
         strange: NDArray[np.intp],
     ) -> Queries:
-        """Complete the columns with squared norms, and shorten log odds.
+        """Shorten what is remembered: labels, payloads and log odds.
 
         ``strange`` is a rank: how common an input looks, 0 to 127.
         """
-        wide = sketch.astype(np.int32)
-        norm = np.einsum("ij,ij->i", wide, wide, dtype=np.int32)
-        odds = (log_odds >> _ODDS_SHIFT).astype(np.int16)
-        return cls(sketch, label, payload, odds, strange.astype(np.int8), norm)
+        mark = (payload ^ (payload >> np.uint64(32))).astype(np.uint32)
+        return cls(
+            code,
+            label.astype(np.uint16),
+            # Zero stands for no payload.
+            np.where(payload == 0, np.uint32(0), np.maximum(mark, np.uint32(1))),
+            (log_odds >> _ODDS_SHIFT).astype(np.int16),
+            strange.astype(np.int8),
+        )
 
     def take(self, rows: NDArray[np.intp]) -> Queries:
         """Return some rows."""
@@ -76,17 +84,16 @@ class Nearest(NamedTuple):
         many such there are.
     other_d2, others
         The same for queries with another answer.
-    crowd, lower
-        Queries of another payload within the given distance, and how many of these the model
-        was no surer of.
-    likeness
-        Largest rank in ``strange`` within the crowd: how common its most common query looks.
+    crowd, lower, mixed
+        Queries of another payload within the given distance, how many of these the model was no
+        surer of, and how many had another answer.
+    likeness, oddest
+        Largest and smallest rank in ``strange`` within the crowd: how common its most common
+        query looks, and its oddest one.
     age
         How many queries ago the nearest one was, 0 if there is none.
     repeated
         The very payload is among the remembered ones.
-    sketch
-        uint8 (n, s): the nearest query with another payload, whatever its answer.
     """
 
     d2: NDArray[np.int64]
@@ -95,13 +102,14 @@ class Nearest(NamedTuple):
     others: NDArray[np.int64]
     crowd: NDArray[np.int64]
     lower: NDArray[np.int64]
+    mixed: NDArray[np.int64]
     likeness: NDArray[np.int64]
+    oddest: NDArray[np.int64]
     age: NDArray[np.int64]
     repeated: NDArray[np.bool_]
-    sketch: NDArray[np.uint8]
 
     @classmethod
-    def none(cls, rows: int, sketch_size: int) -> Nearest:
+    def none(cls, rows: int) -> Nearest:
         """Return what an empty memory says."""
 
         def count() -> NDArray[np.int64]:
@@ -117,26 +125,26 @@ class Nearest(NamedTuple):
             others=count(),
             crowd=count(),
             lower=count(),
+            mixed=count(),
             likeness=count(),
+            oddest=count() + COMMON,
             age=count(),
             repeated=np.zeros(rows, np.bool_),
-            sketch=np.zeros((rows, sketch_size), np.uint8),
         )
 
 
-class SketchRing:
-    """Rings of sketches, one a client."""
+class Ring:
+    """Rings of codes, one a client."""
 
-    def __init__(self, max_clients: int, sketch_size: int) -> None:
+    def __init__(self, max_clients: int, code_size: int) -> None:
         self.table = ClientTable(
             max_clients,
             {
-                "sketch": ((MEMORY, sketch_size), np.uint8),
-                "label": ((MEMORY,), np.int32),
-                "payload": ((MEMORY,), np.uint64),
+                "code": ((MEMORY, code_size), np.uint8),
+                "label": ((MEMORY,), np.uint16),
+                "payload": ((MEMORY,), np.uint32),
                 "odds": ((MEMORY,), np.int16),
                 "strange": ((MEMORY,), np.int8),
-                "norm": ((MEMORY,), np.int32),
                 "seen": ((), np.int64),
             },
         )
@@ -144,10 +152,10 @@ class SketchRing:
     def nearest(self, segments: Segments, queries: Queries, close_d2: NDArray[np.int64]) -> Nearest:
         """Compare each query with the `MEMORY` queries of its client before it.
 
-        No client may have more than `MEMORY` rows; ``queries`` are sorted like ``segments``, and
+        No client may have more than `AT_ONCE` rows; ``queries`` are sorted like ``segments``, and
         so is ``close_d2``: the squared distance of queries about the same thing.
         """
-        found = Nearest.none(*queries.sketch.shape)
+        found = Nearest.none(len(queries.label))
         lower = 0
         for width in _BUCKETS:
             groups = np.flatnonzero((segments.counts > lower) & (segments.counts <= width))
@@ -220,10 +228,11 @@ class SketchRing:
             others=eligible.sum(axis=2) - entries,
             crowd=close.sum(axis=2),
             lower=lower.sum(axis=2),
+            mixed=(close & ~same).sum(axis=2),
             likeness=np.where(close, history.strange[:, None, :], 0).max(axis=2),
+            oddest=np.where(close, history.strange[:, None, :], COMMON).min(axis=2),
             age=np.where(eligible.any(axis=2), last, 0),
             repeated=same_payload.any(axis=2),
-            sketch=np.take_along_axis(history.sketch, nearest, axis=1),
         )
         for name in Nearest._fields:
             getattr(found, name)[target] = getattr(said, name)[real]
@@ -242,9 +251,12 @@ def _ages(seen: NDArray[np.int64], width: int) -> NDArray[np.int16]:
 
 
 def _squared_distances(new: Queries, history: Queries) -> NDArray[np.int32]:
-    """Return all squared distances, exact: 64 products of two bytes stay below 2**24."""
-    left = new.sketch.astype(np.float32)
-    right = history.sketch.astype(np.float32)
-    dot = np.matmul(left, right.transpose(0, 2, 1)).astype(np.int32)
-    total: NDArray[np.int32] = new.norm[:, :, None] + history.norm[:, None, :] - 2 * dot
+    """Return all squared distances: exact, for they stay below 2**24."""
+    left, right = new.code.astype(np.float32), history.code.astype(np.float32)
+    dot = np.matmul(left, right.transpose(0, 2, 1))
+    norms = (np.einsum("gij,gij->gi", part, part) for part in (left, right))
+    new_norm, old_norm = norms
+    total: NDArray[np.int32] = (new_norm[:, :, None] + old_norm[:, None, :] - 2 * dot).astype(
+        np.int32
+    )
     return total

@@ -1,16 +1,20 @@
 """Levels that a client's busiest moments stay below: Gumbel fits of block maxima.
 
-For each metric and time scale the largest count within a block of ten minutes is kept, on a
-logarithmic scale. Its mean and variance over blocks give a Gumbel distribution by moments. A
-client with n blocks of its own weighs them n/(n + 12) against what is known of all clients.
+For each metric and channel of `detectors.traffic.counters` the largest count within a block of ten
+minutes is kept, on a logarithmic scale. Its mean and variance over blocks give a Gumbel
+distribution by moments. A client with n blocks of its own weighs them n/(n + 12) against what is
+known of all clients.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+from detectors.traffic.counters import CHANNELS, PARTS, SHIFTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,8 +22,7 @@ if TYPE_CHECKING:
     from detectors.calibration import Calibration
 
 METRICS = ("requests", "input_tokens", "output_tokens", "errors")
-SCALES = 10
-HALF_BUCKET_US = 500_000
+SECOND_US = 1_000_000
 BLOCK_US = 600_000_000
 #: Blocks that the cohort is worth against a client's own.
 PRIOR_BLOCKS = 12
@@ -36,9 +39,9 @@ class Cohort(NamedTuple):
     Attributes
     ----------
     mean
-        float64 (metrics, scales): mean over clients.
+        float64 (metrics, channels): mean over clients.
     spread
-        float64 (2, metrics, scales): variance within a client over time, and between clients.
+        float64 (2, metrics, channels): variance within a client over time, and between clients.
     """
 
     mean: NDArray[np.float64]
@@ -48,11 +51,11 @@ class Cohort(NamedTuple):
 def default_cohort() -> Cohort:
     """Return a prior for a model whose traffic is not known, wide on purpose.
 
-    A typical client is taken to send up to 3 requests in a second and 100 in eight minutes,
+    A typical client is taken to send up to 4 requests within four seconds and 100 in eight minutes,
     within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300
     a request, errors at a twentieth. Clients soon speak for themselves.
     """
-    requests = 3.0 * (100 / 3) ** (np.arange(SCALES) / (SCALES - 1))
+    requests = np.array([4.0, 2.5, 4.0, 6.0, 10.0, 32.0, 100.0])
     mean = np.log1p(np.stack([requests * rate for rate in (1.0, 1000.0, 300.0, 0.05)]))
     within = np.full_like(mean, math.log(1.3) ** 2)
     between = np.full_like(mean, math.log(2.0) ** 2)
@@ -73,7 +76,7 @@ def level_logs(
     blocks
         (n, 1, 1): blocks seen.
     total, squares
-        (n, metrics, scales): sums of log block maxima and of their squares.
+        (n, metrics, channels): sums of log block maxima and of their squares.
     false_alarm
         (n, 1, 1): wanted probability that a benign block exceeds its level.
     """
@@ -112,7 +115,7 @@ def upper_normal_quantile(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def fit_cohort(calibration: Calibration) -> Cohort:
     """Fit the cohort to recorded traffic; empty arrays if there is none worth the name."""
-    nothing = Cohort(np.zeros((0, SCALES)), np.zeros((2, 0, SCALES)))
+    nothing = Cohort(np.zeros((0, CHANNELS)), np.zeros((2, 0, CHANNELS)))
     if calibration.time_us is None or calibration.client is None:
         return nothing
     values = _values(calibration)
@@ -152,15 +155,18 @@ def _values(calibration: Calibration) -> NDArray[np.int64]:
 
 
 def _block_maxima(time_us: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return log block maxima (blocks, metrics, scales) of one client in time order."""
+    """Return log block maxima (blocks, metrics, channels) of one client in time order."""
     total = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.cumsum(values, axis=0)])
-    half = time_us // HALF_BUCKET_US
-    block = time_us // BLOCK_US
+    second, block = time_us // SECOND_US, time_us // BLOCK_US
     starts = np.flatnonzero(np.r_[True, block[1:] != block[:-1]])
-    scales = []
-    for scale in range(SCALES):
-        bucket = half >> scale
-        first = np.searchsorted(bucket, bucket - 1, side="left")
-        window = total[1:] - total[first]
-        scales.append(np.maximum.reduceat(window, starts, axis=0))
-    return np.log1p(np.stack(scales, axis=2).astype(np.float64))
+    channels: list[NDArray[np.int64]] = []
+    for shift in SHIFTS.tolist():
+        bucket = second >> shift
+        edges = [np.searchsorted(bucket, bucket - part, side="left") for part in range(PARTS)]
+        reached = [total[1:], *(total[edge] for edge in edges)]
+        parts = [late - early for late, early in itertools.pairwise(reached)]
+        whole = reached[0] - reached[-1]
+        channels += [whole] if not channels else []
+        channels.append(whole - np.maximum.reduce(parts))
+    maxima = [np.maximum.reduceat(channel, starts, axis=0) for channel in channels]
+    return np.log1p(np.stack(maxima, axis=2).astype(np.float64))

@@ -67,6 +67,9 @@ def hostile() -> Batch:
     batch.status[::7] = 500
     columns = {field.name: getattr(batch, field.name) for field in fields(batch)}
     columns |= {"time_us": time_us + jitter, "watermark_us": time_us}
+    columns |= {"bias": np.where(client == 4, np.arange(1, ROWS + 1), 0).astype(np.uint64)}
+    columns |= {"scored": client == 5}
+    columns["payload_hash"] = np.where((client == 4) | (client == 5), 7, batch.payload_hash)
     return Batch(**columns)
 
 
@@ -115,6 +118,7 @@ def test_what_is_unknown_is_no_evidence(entry: Entry) -> None:
     columns = {field.name: getattr(batch, field.name) for field in fields(batch)}
     columns |= dict.fromkeys(("label", "confidence", "margin", "entropy", "log_odds"), unknown)
     columns |= {"scanned": np.zeros(ROWS, np.bool_), "status": np.zeros(ROWS, np.int16)}
+    columns |= {"bias": None, "scored": None}
     found = suite_of(entry).observe(Batch(**columns)).findings
     assert not [f for f in found if f.kind not in {"burst", "anomaly"}]
 
@@ -218,6 +222,8 @@ def test_the_hostile_stream_makes_the_detectors_speak() -> None:
     assert b'"extraction"' in reference("query.pincer")
     assert b'"burst"' in reference("traffic.burst")
     assert b'"drift"' in reference("drift.confidence")
+    assert b'"bias"' in reference("requests.probes")
+    assert b'"scores"' in reference("requests.probes")
 
 
 def _columns(batch: Batch) -> dict[str, np.ndarray]:

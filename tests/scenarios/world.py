@@ -53,6 +53,7 @@ def profile() -> LoadedProfile:
             sketch=seen.sketch,
             embedding=seen.embedding,
             grain=seen.grain,
+            view=seen.view,
             label=answers.label,
             confidence=answers.confidence,
             margin=answers.margin,

@@ -11,6 +11,7 @@ from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import (
     TAIL_LEVELS,
     EvidenceSums,
+    Hazard,
     TailTable,
     log_e,
     log_e_table,
@@ -94,3 +95,15 @@ def test_an_alarm_is_quiet_until_it_escalates_or_returns_to_zero() -> None:
     assert push(1, 0.5, 0.5) == [1]
     assert push(-0.5, 1, 3) == [2]
     assert push(-100, 1) == [1]
+
+
+def test_the_nearest_of_several_kinds_of_entries_has_the_odds_of_all_together() -> None:
+    levels = [*TAIL_LEVELS.tolist(), 1.0]
+    rng = np.random.default_rng(5)
+    counts, ranks = rng.integers(0, 60, (2, 300)), rng.integers(0, len(levels), (2, 300))
+    found = Hazard().log_e((counts[0], ranks[0]), (counts[1], ranks[1]))
+    for got, n, r in zip(found.tolist(), counts.T.tolist(), ranks.T.tolist(), strict=True):
+        none = np.prod([(1 - levels[rank]) ** count for count, rank in zip(n, r, strict=True)])
+        wanted = log_e(1 - none) if sum(n) else 0
+        # p-values are rounded up to the next of 64 a decade.
+        assert wanted - 0.03 * FIXED_POINT_ONE <= got <= wanted + 2

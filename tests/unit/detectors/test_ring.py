@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 
 from detectors.base import Segments
-from detectors.query.ring import FAR_AWAY, MEMORY, Queries, SketchRing
+from detectors.query.ring import COMMON, FAR_AWAY, MEMORY, Queries, Ring
 
 CLOSE_D2 = 40_000
 
 
 class Query(NamedTuple):
-    sketch: np.ndarray
+    code: np.ndarray
     label: int
     payload: int
     odds: int
     strange: int
 
     def d2(self, other: Query) -> int:
-        return int(((self.sketch.astype(int) - other.sketch.astype(int)) ** 2).sum())
+        return int(((self.code.astype(int) - other.code.astype(int)) ** 2).sum())
 
 
 def brute_force(history: list[Query], query: Query) -> dict[str, int | bool]:
@@ -42,7 +42,9 @@ def brute_force(history: list[Query], query: Query) -> dict[str, int | bool]:
         "others": len(flipped),
         "crowd": len(crowd),
         "lower": sum(past.odds <= query.odds for past in crowd),
+        "mixed": sum(past.label != query.label for past in crowd),
         "likeness": max((past.strange for past in crowd), default=0),
+        "oddest": min((past.strange for past in crowd), default=int(COMMON)),
         "age": {age for _, d2, age in others if d2 == nearest} or {0},
         "repeated": any(past.payload == query.payload != 0 for past in recent),
     }
@@ -51,7 +53,7 @@ def brute_force(history: list[Query], query: Query) -> dict[str, int | bool]:
 @pytest.mark.parametrize("batch", [1, 3, 40, 64])
 def test_nearest_equals_brute_force(batch: int) -> None:
     rng = np.random.default_rng(batch)
-    rows = 300
+    rows = 600
     slot = rng.choice(4, rows, p=[0.7, 0.2, 0.05, 0.05])
     asked = [
         Query(
@@ -60,7 +62,7 @@ def test_nearest_equals_brute_force(batch: int) -> None:
         )
         for _ in range(rows)
     ]
-    ring = SketchRing(4, 9)
+    ring = Ring(4, 9)
     histories: dict[int, list[Query]] = {index: [] for index in range(4)}
     for start in range(0, rows, batch):
         take = np.arange(start, min(rows, start + batch))
@@ -79,7 +81,7 @@ def test_nearest_equals_brute_force(batch: int) -> None:
 
 def columns(asked: list[Query]) -> Queries:
     return Queries.of(
-        np.stack([query.sketch for query in asked]),
+        np.stack([query.code for query in asked]),
         np.array([query.label for query in asked], np.int32),
         np.array([query.payload for query in asked], np.uint64),
         np.array([query.odds << 6 for query in asked], np.int32),
@@ -88,7 +90,7 @@ def columns(asked: list[Query]) -> Queries:
 
 
 def test_an_exact_resend_is_no_entry() -> None:
-    ring = SketchRing(1, 4)
+    ring = Ring(1, 4)
     segments = Segments.of(np.arange(2), np.zeros(2, np.intp))
     query = Query(np.ones(4, np.uint8), 0, 7, 1, 50)
     found = ring.nearest(segments, columns([query, query]), np.full(2, CLOSE_D2))

@@ -8,6 +8,7 @@ import pytest
 from models.grain import MAX_STEP, UNIT, grain_of
 from models.layout import Layout
 from models.variations import Motion, as_images, as_vectors, vary
+from models.view import MAX_SIDE, view_grid, view_of
 
 LAYOUTS = [Layout(8, 8, 1), Layout(6, 9, 3), Layout(6, 9, 3, channels_first=True)]
 
@@ -58,3 +59,27 @@ def test_standing_still_changes_nothing_and_moving_a_little(layout: Layout) -> N
 def test_a_slow_path_moves_little_from_frame_to_frame() -> None:
     path = Motion.slow(200, np.random.default_rng(0), 0.05).where
     assert np.abs(np.diff(path, axis=0)).max() < 0.3
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [*LAYOUTS, Layout(36, 36, 3), Layout(64, 64, 1), Layout(37, 33, 1), Layout(37, 33, 3),
+     Layout(32, 32, 3, channels_first=True)],
+)  # fmt: skip
+def test_a_view_is_the_mean_over_blocks_and_channels(layout: Layout) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (4, layout.elements)).astype(np.uint8)
+    view, (rows, columns) = view_of(values, layout), view_grid(layout).tolist()
+    assert view.shape == (4, rows * columns)
+    assert max(rows, columns) <= MAX_SIDE
+    grey = as_images(values, layout).mean(axis=3)
+    assert abs(float(view.mean()) - grey.mean()) < 2
+    if layout.height % rows == layout.width % columns == 0:
+        down, right = layout.height // rows, layout.width // columns
+        wanted = grey.reshape(4, rows, down, columns, right).mean(axis=(2, 4))
+        assert np.abs(view.reshape(wanted.shape) - wanted).max() < 0.51
+
+
+def test_the_view_of_a_vector_is_the_vector() -> None:
+    values = np.arange(90, dtype=np.uint8).reshape(2, 45)
+    assert view_of(values, Layout(45, 0, 0)) is values
+    assert view_of(np.ones((2, 3000), np.uint8), Layout(3000, 0, 0)).shape == (2, MAX_SIDE**2)

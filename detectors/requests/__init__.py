@@ -1,0 +1,1 @@
+"""How clients ask: parameters of requests."""
