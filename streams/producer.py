@@ -1,4 +1,4 @@
-"""The bulk producer of every role: idempotent, acks=all, zstd, small linger."""
+"""The bulk producer of every role: idempotent, acks=all, snappy, small linger."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ class Producer:
             **aiokafka_options(self._settings),
             acks="all",
             enable_idempotence=True,
-            # aiokafka fixes lz4 at level 9: measured on frames, 5 times the CPU of zstd
-            compression_type="zstd",
+            # measured on frames: half the CPU of zstd, for a third more bytes; aiokafka fixes the
+            # level of zstd at 3 and of lz4 at 9, which takes 20 times as long
+            compression_type="snappy",
             linger_ms=LINGER_MS,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_REQUEST_BYTES,

@@ -81,7 +81,7 @@ class TopicReader:
         Fatal
             If the topic does not exist.
         """
-        # Roles write with zstd, which kafka-python could not read without further packages.
+        # Roles write with snappy, which kafka-python could not read without further packages.
         self._consumer = AIOKafkaConsumer(
             self._topic, **aiokafka_options(self._settings), fetch_max_wait_ms=FETCH_WAIT_MS
         )

@@ -11,7 +11,7 @@ import asyncio
 import socket
 from collections import Counter
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
@@ -145,7 +145,7 @@ class TimedProtocol(asyncio.Protocol):
     def __init__(self, inner: asyncio.Protocol, head_timeout_s: float) -> None:
         self._inner = inner
         self._head_timeout_s = head_timeout_s
-        self._transport: asyncio.BaseTransport | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_busy = False
         self.closed = asyncio.Event()
@@ -162,7 +162,8 @@ class TimedProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
-        self._transport = transport
+        # Not tested by its class: uvloop's transports are none of asyncio's.
+        self._transport = cast("asyncio.WriteTransport", transport)
         self._arm()
         self._inner.connection_made(transport)
 
@@ -201,5 +202,5 @@ class TimedProtocol(asyncio.Protocol):
 
     def _drop(self) -> None:
         self._timer = None
-        if isinstance(self._transport, asyncio.WriteTransport):
+        if self._transport is not None:
             self._transport.abort()

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -101,6 +102,20 @@ async def test_a_connection_that_says_nothing_is_dropped(opened: Open, dial: Dia
     began_s = time.monotonic()
     assert await (await dial(port)).hears() == b""
     assert time.monotonic() - began_s < 20 * SOON_S
+
+
+def test_a_connection_that_says_nothing_is_dropped_by_the_fast_loop_too() -> None:
+    async def hears() -> bytes:
+        settings = IntakeSettings(port=0, token=SecretStr(TOKEN), head_timeout_s=SOON_S)
+        door = Door(settings, asyncio.Protocol)
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.open())
+        async with asyncio.timeout(10):
+            heard = await reader.read()
+        writer.close()
+        await door.close()
+        return heard
+
+    assert uvloop.run(hears()) == b""
 
 
 async def test_a_head_that_comes_byte_by_byte_is_dropped(opened: Open, dial: Dial) -> None:
