@@ -16,6 +16,7 @@ import config
 import streams.elastic.metrics
 import streams.ingest.metrics
 import streams.intake.metrics
+import streams.ledger.metrics
 import streams.notify.metrics
 import streams.respond.incidents  # noqa: F401
 from config.respond import MetricsSettings
