@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.pipeline.rules import write_rules
+from config.respond import RespondSettings
 from config.settings import DetectSettings, KafkaSettings, Settings
 from streams import broker
 from streams.admin import apply_topics
@@ -29,6 +31,7 @@ def fresh_home(parent: Path, detect: DetectSettings) -> Iterator[Settings]:
     settings = Settings(
         home=home,
         detect=detect,
+        respond=RespondSettings(rules_dir=write_rules(home / "rules")),
         kafka=KafkaSettings(
             bootstrap_servers=f"127.0.0.1:{free_port()}", session_timeout_s=SESSION_TIMEOUT_S
         ),
@@ -53,5 +56,6 @@ def environment(settings: Settings, **changes: str) -> dict[str, str]:
         "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
         "VEDETTE_KAFKA__SESSION_TIMEOUT_S": str(settings.kafka.session_timeout_s),
         "VEDETTE_DETECT__DEVICE": settings.detect.device,
+        "VEDETTE_RESPOND__RULES_DIR": str(settings.respond.rules_dir),
         **changes,
     }
