@@ -116,6 +116,7 @@ def register(
 
 def registered() -> tuple[Entry, ...]:
     """Return all detectors, in the order in which they run."""
-    import detectors.catalogue  # noqa: F401, PLC0415 - registers them; it imports this module
+    from detectors.catalogue import RUN_ORDER  # noqa: PLC0415 - it imports this module
 
-    return tuple(_REGISTRY.values())
+    places = {detector: place for place, detector in enumerate(RUN_ORDER)}
+    return tuple(sorted(_REGISTRY.values(), key=lambda entry: places[entry.detector]))
