@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from config.techniques import entries
@@ -114,6 +115,7 @@ def register(
     return add
 
 
+@cache
 def registered() -> tuple[Entry, ...]:
     """Return all detectors, in the order in which they run."""
     from detectors.catalogue import RUN_ORDER  # noqa: PLC0415 - it imports this module

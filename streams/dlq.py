@@ -43,17 +43,24 @@ _MAX_REPLAYS_DIGITS = 6
 Headers = list[tuple[str, bytes]]
 
 
-class Call:
-    """A record of one call of a record that holds several, as a `Record`."""
+class Revalued:
+    """A record with another value, as a `Record`."""
 
-    def __init__(self, record: Record, refusal: Refusal) -> None:
+    def __init__(self, record: Record, value: bytes | None) -> None:
         self.topic = record.topic
         self.partition = record.partition
         self.offset = record.offset
         self.timestamp = record.timestamp
         self.key = record.key
-        self.value: bytes | None = refusal.value
+        self.value = value
         self.headers = record.headers
+
+
+class Call(Revalued):
+    """A record of one call of a record that holds several, as a `Record`."""
+
+    def __init__(self, record: Record, refusal: Refusal) -> None:
+        super().__init__(record, refusal.value)
         self.number = refusal.number
 
 

@@ -98,3 +98,20 @@ class Producer:
         if self._producer is None:
             raise Fatal("the Kafka producer was used before it was started")
         return self._producer
+
+
+async def send_once(
+    settings: KafkaSettings,
+    topic: str,
+    value: bytes | None,
+    *,
+    key: bytes | None = None,
+    headers: Sequence[tuple[str, bytes]] = (),
+) -> Any:
+    """Send one record with a producer of its own; return aiokafka's metadata once it is there."""
+    producer = Producer(settings)
+    await producer.start()
+    try:
+        return await (await producer.send(topic, value, key=key, headers=headers))
+    finally:
+        await producer.stop()

@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from config.errors import ConfigError, Transient
 from config.settings import load_settings
-from streams.producer import Producer
+from streams.producer import send_once
 from streams.respond.feedback import FEEDBACK_TYPE, Feedback
 from streams.respond.times import iso
 from streams.topics import FEEDBACK
@@ -67,17 +67,13 @@ def until(length: str) -> str:
 
 
 async def _write(feedback: Feedback) -> None:
-    producer = Producer(load_settings().kafka)
-    await producer.start()
-    try:
-        headers = [
-            ("content-type", b"application/json"),
-            ("ce_specversion", b"1.0"),
-            ("ce_type", FEEDBACK_TYPE.encode()),
-            ("ce_source", b"vedette/cli"),
-            ("ce_id", feedback.id.encode()),
-        ]
-        value = msgspec.json.encode(feedback)
-        await (await producer.send(FEEDBACK, value, key=feedback.target.encode(), headers=headers))
-    finally:
-        await producer.stop()
+    headers = [
+        ("content-type", b"application/json"),
+        ("ce_specversion", b"1.0"),
+        ("ce_type", FEEDBACK_TYPE.encode()),
+        ("ce_source", b"vedette/cli"),
+        ("ce_id", feedback.id.encode()),
+    ]
+    value = msgspec.json.encode(feedback)
+    kafka = load_settings().kafka
+    await send_once(kafka, FEEDBACK, value, key=feedback.target.encode(), headers=headers)

@@ -13,7 +13,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from config.errors import PoisonRecord, VedetteError
-from streams.producer import Producer
+from streams.producer import send_once
 from streams.respond.times import event_time, iso, microseconds
 from streams.store import ecs
 from streams.store.row import Row
@@ -94,20 +94,11 @@ def record_access(access: Access, settings: KafkaSettings) -> None:
     NotAudited
         If it does not take it: then the access must not happen.
     """
+    value = msgspec.json.encode(access)
     try:
-        asyncio.run(_send(access, settings))
+        asyncio.run(send_once(settings, ACCESS, value, headers=HEADERS))
     except (KafkaError, OSError) as error:
         raise NotAudited(type(error).__name__) from None
-
-
-async def _send(access: Access, settings: KafkaSettings) -> None:
-    producer = Producer(settings)
-    await producer.start()
-    try:
-        sent = await producer.send(ACCESS, msgspec.json.encode(access), headers=HEADERS)
-        await sent
-    finally:
-        await producer.stop()
 
 
 def access_row(value: bytes | None, namespace: str = ecs.NAMESPACE) -> Row:

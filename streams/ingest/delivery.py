@@ -9,6 +9,7 @@ import structlog
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
 
 from config.errors import Fatal, PoisonRecord, Transient
+from streams.dlq import Revalued
 from streams.frames import FRAME_CONTENT_TYPE, FRAME_TYPE
 from streams.ingest.halves import CONTENT_TYPE, pack_half, place_of
 from streams.topics import HALVES, INTERACTIONS
@@ -106,22 +107,8 @@ class Delivery:
         except MessageSizeTooLargeError:
             # The record filled its topic's limit, so there is no room for our headers.
             cut = PoisonRecord(error.reason, f"{error.detail}; its value was left out for its size")
-            bare = _WithoutValue(record)
+            bare = Revalued(record, None)
             await until_acknowledged(lambda: self._dead_letters.send(bare, cut, STAGE))
-
-
-class _WithoutValue:
-    """A record whose value is left out."""
-
-    value: bytes | None = None
-
-    def __init__(self, record: Record) -> None:
-        self.topic = record.topic
-        self.partition = record.partition
-        self.offset = record.offset
-        self.timestamp = record.timestamp
-        self.key = record.key
-        self.headers = record.headers
 
 
 async def until_acknowledged(send: Send) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from streams.notify.progress import group_of, read_offset
 from streams.notify.sinks import notifier_of
-from streams.producer import Producer
+from streams.producer import send_once
 from streams.respond.alerts import RUNBOOKS, Alert, AlertSubject, alert_id, without_finding
 from streams.respond.responder import alert_out
 from streams.respond.times import from_us, iso
@@ -66,12 +66,7 @@ async def queue(sink: SinkSettings, kafka: KafkaSettings, timeout_s: float) -> b
     The sink may have taken it or refused it for ever: respond's log and metrics tell which.
     """
     out = alert_out(trial_alert(time.time(), sink.name))
-    producer = Producer(kafka)
-    await producer.start()
-    try:
-        sent = await (await producer.send(out.topic, out.value, key=out.key.encode()))
-    finally:
-        await producer.stop()
+    sent = await send_once(kafka, out.topic, out.value, key=out.key.encode())
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:
         read = await asyncio.to_thread(read_offset, kafka, group_of(sink.name))

@@ -102,6 +102,16 @@ async def test_documents_that_outran_their_state_get_the_same_places_again(
     assert (report.size, report.faults) == (120, ())
 
 
+async def killed(run, tasks):
+    """Kill a run in the middle; return how many chunks, from the first on, it had acknowledged."""
+    done = [task.done() and not task.exception() for task in tasks]
+    for task in tasks:
+        task.cancel()
+    await run.die()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return done.index(False) if False in done else len(done)
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_kills_at_random_moments_lose_nothing_and_double_nothing(settings, stub, seed):
     moments = random.Random(seed)
@@ -115,14 +125,8 @@ async def test_kills_at_random_moments_lose_nothing_and_double_nothing(settings,
             if moments.random() < 0.3:
                 await asyncio.sleep(moments.uniform(0, 0.01))
         await asyncio.sleep(moments.uniform(0, 0.1))
-        done = [task.done() and not task.exception() for task in tasks]
-        for task in tasks:
-            task.cancel()
-        await run.die()
-        await asyncio.gather(*tasks, return_exceptions=True)
         # Kafka's offset is behind what was acknowledged, never before it.
-        acknowledged = done.index(False) if False in done else len(done)
-        committed += moments.randint(0, acknowledged)
+        committed += moments.randint(0, await killed(run, tasks))
     async with Run(settings) as run:
         await run.store(0, 40)
     assert ids(stub) == wanted(40)
@@ -304,13 +308,7 @@ async def test_kills_at_random_moments_count_everything_once(narrow, stub, seed)
             for first in range(committed, min(committed + 8, 40))
         ]
         await asyncio.sleep(moments.choice([0.01, 0.05, 1.1]))
-        done = [task.done() and not task.exception() for task in tasks]
-        for task in tasks:
-            task.cancel()
-        await run.die()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        acknowledged = done.index(False) if False in done else len(done)
-        committed += moments.randint(0, acknowledged)
+        committed += moments.randint(0, await killed(run, tasks))
     async with Run(narrow) as run:
         await run.store(0, 40)
         await until_counted(stub, 400)
