@@ -15,16 +15,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Length of a key; single values are cut at what an int8 holds.
-LENGTH = 400
-_MOST = 127
+#: Length of a key: squared distances stay below 2**24, and rounding makes no two members one.
+LENGTH = 1000
 #: Blocks a side of a centred view.
 _BLOCKS = 8
 
 
 def keys_of(
     sketch: NDArray[np.uint8], view: NDArray[np.uint8], grid: NDArray[np.int64]
-) -> tuple[NDArray[np.int8], ...]:
+) -> tuple[NDArray[np.int16], ...]:
     """Return the keys of inputs: one, or two where inputs are images.
 
     Parameters
@@ -41,12 +40,12 @@ def keys_of(
     return plain, standardised(_blocks(centred(view.reshape(-1, rows, columns))))
 
 
-def standardised(values: NDArray[np.integer]) -> NDArray[np.int8]:
-    """Return int8 (n, k): each row with its mean removed, at one length."""
+def standardised(values: NDArray[np.integer]) -> NDArray[np.int16]:
+    """Return int16 (n, k): each row with its mean removed, at one length."""
     wide = values.astype(np.int64)
     wide = wide * wide.shape[1] - wide.sum(axis=1, keepdims=True)
     length = np.sqrt(np.maximum(1, (wide * wide).sum(axis=1, keepdims=True)).astype(np.float64))
-    key: NDArray[np.int8] = np.rint(wide * (LENGTH / length)).clip(-_MOST, _MOST).astype(np.int8)
+    key: NDArray[np.int16] = np.rint(wide * (LENGTH / length)).astype(np.int16)
     return key
 
 
@@ -62,12 +61,15 @@ def centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     mass = np.where(image > ground, image - ground, ground - image)
     down = _steps(mass.sum(axis=2, dtype=np.int64))
     right = _steps(mass.sum(axis=1, dtype=np.int64))
-    framed = np.empty((count, 3 * height, 3 * width), np.uint8)
-    framed[:] = ground
-    framed[:, height : 2 * height, width : 2 * width] = image
-    windows = np.lib.stride_tricks.sliding_window_view(framed, (height, width), axis=(1, 2))
-    moved: NDArray[np.uint8] = windows[np.arange(count), height - down, width - right]
-    return moved
+    rows = np.arange(height) - down[:, None]
+    columns = np.arange(width) - right[:, None]
+    moved: NDArray[np.uint8] = image[
+        np.arange(count)[:, None, None],
+        rows.clip(0, height - 1)[:, :, None],
+        columns.clip(0, width - 1)[:, None, :],
+    ]
+    outside = (rows < 0) | (rows >= height), (columns < 0) | (columns >= width)
+    return np.where(outside[0][:, :, None] | outside[1][:, None, :], ground, moved)
 
 
 def _steps(mass: NDArray[np.int64]) -> NDArray[np.int64]:

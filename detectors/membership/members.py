@@ -45,15 +45,15 @@ class Index:
     Attributes
     ----------
     key
-        int8 (m, k), sorted by cell.
+        int16 (m, k), sorted by cell.
     centres, starts
-        int8 (c, k) and int64 (c + 1,): rows ``starts[i]`` to ``starts[i + 1]`` are cell i.
+        int16 (c, k) and int64 (c + 1,): rows ``starts[i]`` to ``starts[i + 1]`` are cell i.
     thresholds
         int64 (levels,): ratios of inputs that are no members.
     """
 
-    key: NDArray[np.int8]
-    centres: NDArray[np.int8]
+    key: NDArray[np.int16]
+    centres: NDArray[np.int16]
     starts: NDArray[np.int64]
     thresholds: NDArray[np.int64]
 
@@ -97,7 +97,7 @@ class Search:
         ]
 
     def ratios(
-        self, keys: Sequence[NDArray[np.int8]], *, skip_self: bool = False
+        self, keys: Sequence[NDArray[np.int16]], *, skip_self: bool = False
     ) -> NDArray[np.int64]:
         """Return (n, keys) squared-distance ratios; low is a member.
 
@@ -164,14 +164,14 @@ class _Held:
 
 
 def fit_members(
-    keys: Sequence[NDArray[np.int8]], benign: Sequence[NDArray[np.int8]], seed: int
+    keys: Sequence[NDArray[np.int16]], benign: Sequence[NDArray[np.int16]], seed: int
 ) -> Members:
     """Sort members into cells, and learn what is usual for others.
 
     Parameters
     ----------
     keys
-        int8 (m, k) of the members, by `detectors.membership.keys.keys_of`.
+        int16 (m, k) of the members, by `detectors.membership.keys.keys_of`.
     benign
         The same of inputs that are taken for no members; those that are, exactly, are left out.
     """
@@ -190,7 +190,7 @@ def fit_members(
     )
 
 
-def _sorted(key: NDArray[np.int8], rng: np.random.Generator) -> Index:
+def _sorted(key: NDArray[np.int16], rng: np.random.Generator) -> Index:
     centres = _centres(key, rng)
     cell = _nearest(key, centres)
     starts = np.r_[0, np.cumsum(np.bincount(cell, minlength=len(centres)))].astype(np.int64)
@@ -198,12 +198,12 @@ def _sorted(key: NDArray[np.int8], rng: np.random.Generator) -> Index:
     return Index(key[order], centres, starts, np.zeros(0, np.int64))
 
 
-def _nearest(key: NDArray[np.int8], centres: NDArray[np.int8]) -> NDArray[np.intp]:
+def _nearest(key: NDArray[np.int16], centres: NDArray[np.int16]) -> NDArray[np.intp]:
     held = _Held(centres)
     return np.asarray(held.squared(key.astype(np.float32), slice(None)).argmin(axis=1), np.intp)
 
 
-def _centres(key: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int8]:
+def _centres(key: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
     """Find centres by a few rounds of k-means on a sample."""
     count = int(np.clip(len(key) // CELL_MEMBERS, 1, MAX_CELLS))
     sample = key[rng.permutation(len(key))[: 40 * count]]
