@@ -20,9 +20,7 @@ from streams.decode.model import Part
 from streams.decode.reader import BodyReader
 from streams.decode.reasons import REASONS
 from streams.decode.signs import Signs
-from tests.unit.decode.records import EVENT, REQUEST, RESPONSE, decode, record
-from tests.unit.decode.test_fuzz_producers import peak_bytes
-from tests.unit.decode.test_producers import (
+from tests.unit.decode.producers import (
     CALL,
     GENAI,
     INPUTS,
@@ -31,6 +29,8 @@ from tests.unit.decode.test_producers import (
     otlp,
     seldon,
 )
+from tests.unit.decode.records import EVENT, REQUEST, RESPONSE, decode, record
+from tests.unit.decode.test_fuzz_producers import peak_bytes
 from tests.unit.decode.wire import infer_request
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from streams.letters import letter_of
 from streams.roles import ingest
 from streams.roles.base import Chunk, Partition
 from streams.topics import HALVES, INTERACTIONS
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import (
     BROKER_MS,
     EVENT,
@@ -30,7 +31,6 @@ from tests.unit.decode.records import (
     RESPONSE_TYPE,
     record,
 )
-from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
