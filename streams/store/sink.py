@@ -15,15 +15,16 @@ from streams.store.sqlite import AuditWriter
 from streams.store.windows import window_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from config.settings import Settings
-    from streams.ledger.log import Segment
+    from streams.ledger.log import Closing
     from streams.ledger.note import NoteSigner
     from streams.roles.base import Chunk, Partition
     from streams.store.row import Row
 
-    OnSegments = Callable[[list[Segment]], None]
+    #: The result is done when the closings were published, or could not be.
+    OnClosed = Callable[[list[Closing]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
@@ -68,13 +69,13 @@ class SqliteSink:
         Name the file.
     signer
         Signs checkpoints.
-    on_segments
-        Called on the event loop with closed segments.
+    on_closed
+        Called on the event loop with segments that were closed.
     """
 
-    def __init__(self, settings: Settings, signer: NoteSigner, on_segments: OnSegments) -> None:
+    def __init__(self, settings: Settings, signer: NoteSigner, on_closed: OnClosed) -> None:
         index = settings.index
-        self._on_segments = on_segments
+        self._on_closed = on_closed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = AuditWriter(
             settings.audit_database,
@@ -86,7 +87,7 @@ class SqliteSink:
                 windows=window_rules(index),
                 namespace=settings.elastic.namespace,
             ),
-            on_segments=self._segments_closed,
+            on_closed=self._hand_over,
         )
         self._retention = (index.retention_days, index.tenant_retention_days)
         self._erasing: asyncio.Task[None] | None = None
@@ -147,9 +148,9 @@ class SqliteSink:
     def _tell_kept(self, error: VedetteError) -> None:
         log.error("content could not be erased, trying again later", error=str(error))
 
-    def _segments_closed(self, segments: list[Segment]) -> None:
+    def _hand_over(self, closings: list[Closing]) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_segments, segments)
+            self._loop.call_soon_threadsafe(self._on_closed, closings)
 
     def _tell_stall(self, error: Transient) -> None:
         if not self._stalled:

@@ -102,13 +102,13 @@ def test_segments_are_closed_by_count_and_at_the_end(path):
 def test_a_segment_is_closed_by_time_when_traffic_is_quiet(path):
     closed = []
     logs = Logs("vedette", SIGNER, SegmentRules(1000, 0.05))
-    writer = AuditWriter(path, logs=logs, on_segments=closed.extend)
+    writer = AuditWriter(path, logs=logs, on_closed=closed.extend)
     writer.open()
     writer.submit([row(1)]).result(10)
     deadline_s = time.monotonic() + 10
     while not closed and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    assert [segment.size for segment in closed] == [1]
+    assert [item.segment.size for item in closed] == [1]
     writer.close()
     assert len(closed) == 1
 
@@ -131,14 +131,14 @@ def test_a_checkpoint_that_cannot_be_stored_is_tried_again(path, monkeypatch):
         return real(connection)
 
     logs.close_due = close_due
-    writer = AuditWriter(path, logs=logs, on_segments=closed.extend)
+    writer = AuditWriter(path, logs=logs, on_closed=closed.extend)
     writer.open()
     writer.submit([row(1)]).result(10)
     deadline_s = time.monotonic() + 10
     while not closed and time.monotonic() < deadline_s:
         time.sleep(0.01)
     writer.close()
-    assert [segment.size for segment in closed] == [1]
+    assert [item.segment.size for item in closed] == [1]
     assert check(path).faults == ()
 
 
