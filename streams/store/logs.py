@@ -30,11 +30,9 @@ if TYPE_CHECKING:
     from streams.store.row import Row, Source
     from streams.store.windows import Closed, WindowRules
 
-# ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
 _INSERT = (
     "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body, "
-    "log, position, leaf, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (event_id) DO NOTHING"
+    "log, position, leaf, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _KNOWN = "SELECT event_id FROM documents WHERE event_id IN (SELECT value FROM json_each(?))"
 _LOAD = "SELECT id, topic, partition, origin, size, chain, stack, closed, blocks, windows FROM logs"
@@ -134,24 +132,37 @@ class Logs:
             self._logs[source] = held._replace(windows=windows)
         self._changed = {}
 
-    def insert(self, connection: sqlite3.Connection, source: Source, rows: Sequence[Row]) -> int:
-        """Insert and chain the rows that are not there yet; return how many."""
+    def insert(
+        self,
+        connection: sqlite3.Connection,
+        source: Source,
+        rows: Sequence[Row],
+        *,
+        replayed: bool = False,
+    ) -> int:
+        """Insert and chain rows; return how many.
+
+        Parameters
+        ----------
+        replayed
+            Look up first which ones are there already, and leave those out.
+
+        Raises
+        ------
+        sqlite3.IntegrityError
+            If one is there already: then the transaction has to be rolled back.
+        """
+        if replayed:
+            rows = _fresh(connection, rows)
         if not rows:
             return 0
         held = self._changing(connection, source)
-        before = held.log.copy()
-        connection.execute("SAVEPOINT submission")
-        inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
-        if inserted != len(rows):
-            connection.execute("ROLLBACK TO submission")
-            held = held._replace(log=before)
-            rows = _fresh(connection, rows)
-            inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
-        connection.execute("RELEASE submission")
-        self._write_windows(connection, held.windows.add(rows, before.size))
-        since_s = time.monotonic() if inserted and held.since_s is None else held.since_s
+        first = held.log.size
+        connection.executemany(_INSERT, _placed(held, rows))
+        self._write_windows(connection, held.windows.add(rows, first))
+        since_s = time.monotonic() if held.since_s is None else held.since_s
         self._changed[source] = held._replace(since_s=since_s)
-        return inserted
+        return len(rows)
 
     def save(self, connection: sqlite3.Connection) -> list[Closing]:
         """Write what changed, closing the segments that are full; return those."""

@@ -211,26 +211,40 @@ class AuditWriter:
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Submission]) -> None:
         """Store a group in one transaction and tell every submitter."""
-        logs = self._logs
         # A submitter that gave up is left out; from here on it cannot.
         group = [item for item in group if item.result.set_running_or_notify_cancel()]
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            logs.begin()
-            inserted = [logs.insert(connection, item.source, item.rows) for item in group]
-            closings = logs.save(connection)
-            connection.execute("COMMIT")
+            try:
+                inserted, closings = self._transaction(connection, group, replayed=False)
+            except sqlite3.IntegrityError:
+                # Replays are rare: cheaper to meet one than to look up every id.
+                _roll_back(connection)
+                inserted, closings = self._transaction(connection, group, replayed=True)
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
             _roll_back(connection)
             failure = explain(error) if isinstance(error, sqlite3.Error) else _unstorable(error)
             for item in group:
                 item.result.set_exception(failure)
             return
-        logs.committed()
+        self._logs.committed()
         for item, count in zip(group, inserted, strict=True):
             item.result.set_result(count)
         if closings:
             self._on_closed(closings)
+
+    def _transaction(
+        self, connection: sqlite3.Connection, group: list[_Submission], *, replayed: bool
+    ) -> tuple[list[int], list[Closing]]:
+        """Insert a group and commit it; return how many rows of each were new."""
+        logs = self._logs
+        connection.execute("BEGIN IMMEDIATE")
+        logs.begin()
+        inserted = [
+            logs.insert(connection, item.source, item.rows, replayed=replayed) for item in group
+        ]
+        closings = logs.save(connection)
+        connection.execute("COMMIT")
+        return inserted, closings
 
     def _erase(self, connection: sqlite3.Connection, item: _Erasing) -> None:
         """Erase in batches, each with its record in the same transaction."""
