@@ -55,9 +55,7 @@ def wanted(frames):
 
 def verified(client, settings, namespace):
     client.indices.refresh(index=f"logs-vedette.*-{namespace}")
-    trail = ElasticTrail(
-        client, f"logs-vedette.audit-{namespace}", f"logs-vedette.checkpoint-{namespace}"
-    )
+    trail = ElasticTrail(client, namespace)
     verifier = load_verifier(settings.checkpoint_key.with_suffix(".pub"))
     return trail, verifier, verify_trail(trail, verifier)
 
