@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from elasticsearch import Elasticsearch, helpers
@@ -151,6 +152,20 @@ async def test_a_document_that_the_mapping_refuses_leaves_its_hash(settings, cli
         await run.sink.store(chunk, rows)
     await run.die()
     assert DOCUMENTS.labels(outcome="refused")._value.get() == before + 2
+
+
+async def test_the_pipeline_says_when_a_document_came_and_its_hash_still_fits(
+    settings, client, namespace
+):
+    before = datetime.now(UTC)
+    async with run_of(settings) as run:
+        await run.store(0, 1)
+    _, _, report = verified(client, settings, namespace)
+    assert (report.records, report.faults) == (ROWS, ())
+    answer = client.search(index=f"logs-vedette.audit-{namespace}", size=ROWS)
+    times = [hit["_source"]["event"]["ingested"] for hit in answer["hits"]["hits"]]
+    assert len(times) == ROWS
+    assert all(before < datetime.fromisoformat(time) < datetime.now(UTC) for time in times)
 
 
 async def test_a_surprising_field_is_withheld_and_dead_lettered(settings, client, namespace):
