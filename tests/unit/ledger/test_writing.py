@@ -301,3 +301,12 @@ def test_rows_of_another_source_name_what_the_trail_has_lost_or_changed(path):
         ("removed", event(7)),
         ("altered", event(8)),
     ]
+
+
+def test_a_file_of_schema_3_is_brought_up_to_date_and_verifies_and_goes_on(path):
+    write(path, 0, 120)
+    with tampering(path) as database:  # what version 4 differs in is its CHECK alone
+        database.execute("PRAGMA user_version = 3")
+    write(path, 100, 200)
+    report = check(path)
+    assert (report.records, report.faults) == (200, ())
