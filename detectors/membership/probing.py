@@ -115,6 +115,7 @@ class MembershipProbing:
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "queries": rise.length,
                 "sketch_ratio": round(int(ratios[rise.position, 0]) / FIXED_POINT_ONE, 4),
