@@ -262,8 +262,8 @@ async def test_a_worker_in_reserve_does_no_duty_until_it_owns_the_findings(
         finally:
             running.pop()
 
-    sink = SimpleNamespace(run=run)
-    role._deliveries = {"hook": sink}
+    role._deliveries = {"hook": SimpleNamespace(run=run)}
+    monkeypatch.setattr(role._watcher, "start", lambda background: None)
     await role.start()
     await role.assigned(set())
     await asyncio.sleep(0)
