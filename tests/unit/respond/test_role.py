@@ -263,7 +263,7 @@ async def test_a_worker_in_reserve_does_no_duty_until_it_owns_the_findings(
             running.pop()
 
     role._deliveries = {"hook": SimpleNamespace(run=run)}
-    monkeypatch.setattr(role._watcher, "start", lambda background: None)
+    monkeypatch.setattr(role._watcher, "start", lambda _: None)
     await role.start()
     await role.assigned(set())
     await asyncio.sleep(0)
