@@ -14,6 +14,7 @@ import pytest
 
 from detectors.batch import Batch
 from detectors.calibration import fit_profile
+from detectors.membership.keys import keys_of
 from detectors.membership.members import fit_members
 from detectors.registry import Entry, registered
 from detectors.suite import Suite
@@ -70,12 +71,16 @@ def stream(members: np.ndarray) -> Batch:
     return Batch(**columns)
 
 
+def keys(sketch: np.ndarray) -> tuple[np.ndarray, ...]:
+    return keys_of(sketch, sketch, np.array([49, 0]))
+
+
 @cache
 def found() -> list[Finding]:
     rng = np.random.default_rng(4)
     members = WORLD.inputs(rng, rng.integers(0, CLASSES, 4000).astype(np.int32))
     benign = WORLD.calibration(3000)
-    kept = fit_members(members, WORLD.embed(members), (benign.sketch, benign.embedding), 0)
+    kept = fit_members(keys(members), keys(benign.sketch), 0)
     suite = Suite(
         "toy",
         replace(fit_profile(benign), members=kept),
