@@ -29,23 +29,26 @@ ALL = len(TRAITS) * POOLS
 _OPEN = 16
 #: Pools that are looked at in a tick: the same flood is strong in several.
 _STRONGEST = 8
-#: Clients named in a finding.
+#: Clients named in a finding; a larger flood is told in several at once.
 MAX_NAMED = 1000
 #: Blocks of ten minutes in a week.
 _WEEK_BLOCKS = 1008
+#: A campaign is told again within a minute only if it has grown by much.
+_MINUTE_TICKS = 12
 #: Clients told of are news again after an hour.
 _TOLD_TICKS = 720
 
 
 class PoolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many clients a campaign has at least, and when it is told again.
+    """How many clients a campaign has at least, and by how much it has grown when it is told
+    again within a minute.
 
     ``factor`` is the growth, against what was expected, below which it is never a flood.
     """
 
     min_clients: Annotated[int, msgspec.Meta(ge=3)] = 8
     factor: Annotated[float, msgspec.Meta(gt=1)] = 2.0
-    growth: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    growth: Annotated[float, msgspec.Meta(gt=0)] = 0.5
 
 
 class _Campaign(NamedTuple):
@@ -67,12 +70,13 @@ class _Campaign(NamedTuple):
         )
     },
     cost="O(traits), O(pools) every 5 s",
-    state_bytes=64,
+    state_bytes=80,
 )
 class Pools:
-    """Count the requests of a network, agent, key, prompt template, tenant and of all clients.
+    """Count the active clients of a network, agent, key, prompt template, tenant and of a model.
 
-    Each pool is held against its own earlier traffic and the growth of all others, see
+    A client counts once in five seconds, so that what one client does hardly moves its pools. Each
+    pool is held against its own earlier traffic and the growth of all others, see
     `detectors.traffic.shares`. A pool above its level is a campaign if many of its clients rise
     above their own means, none of them most of it; these are named. The pool with the strongest
     evidence is told, once; its clients are no news in another one.
@@ -90,7 +94,12 @@ class Pools:
         self._risers = Risers(context.max_clients)
         self._table = ClientTable(
             context.max_clients,
-            {"pool": ((len(TRAITS),), np.int16), "told": ((), np.int64), "seen": ((), np.int64)},
+            {
+                "pool": ((len(TRAITS),), np.int16),
+                "tick": ((), np.int64),
+                "told": ((), np.int64),
+                "seen": ((), np.int64),
+            },
         )
         self._names: list[str] = []
         #: When the running campaign began, how many clients were named, how often it was told.
@@ -158,9 +167,9 @@ class Pools:
         """Count rows that close nothing."""
         slot, time_us = piece.slot[part], piece.batch.time_us[part]
         ahead = number[part] - closed_to
-        open_ = (ahead >= 0) & (ahead < _OPEN)
-        place = number[part][open_] % _OPEN
-        for column in pools[part][open_].T:
+        counted = self._first_in_tick(slot, number[part]) & (ahead >= 0) & (ahead < _OPEN)
+        place = number[part][counted] % _OPEN
+        for column in pools[part][counted].T:
             some = column >= 0
             np.add.at(self._open, (place[some], column[some]), 1)
         self._risers.add(slot, time_us)
@@ -168,6 +177,23 @@ class Pools:
         self._table["seen"][slot] = piece.events[part]
         for one, row in zip(*np.unique(slot, return_index=True), strict=True):
             self._name(int(one), piece.client(int(row) + part.start))
+
+    def _first_in_tick(
+        self, slot: NDArray[np.intp], number: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Return which rows are the first of their client in a tick, and move its tick on."""
+        first = np.zeros(len(slot), np.bool_)
+        if not len(slot):
+            return first
+        order = np.argsort(slot, kind="stable")
+        slot, number = slot[order], number[order]
+        change = np.r_[True, slot[1:] != slot[:-1]]
+        gap = np.cumsum(change) << 40
+        seen = np.maximum.accumulate(np.maximum(number, self._table["tick"][slot]) + gap) - gap
+        before = np.where(change, self._table["tick"][slot], np.r_[0, seen[:-1]])
+        first[order] = number > before
+        self._table["tick"][slot] = seen
+        return first
 
     def _name(self, slot: int, client: str) -> None:
         if slot >= len(self._names):
@@ -202,11 +228,9 @@ class Pools:
         news = campaign.slots[(told == 0) | (tick - told > _TOLD_TICKS)]
         began, named, times, last = self._told.tolist()
         goes_on = times > 0 and tick - last <= _TOLD_TICKS
-        wanted = self._config.growth * named if goes_on else 0
+        soon = goes_on and tick - last < _MINUTE_TICKS
+        wanted = self._config.growth * named if soon else 0
         if len(news) < max(self._config.min_clients, wanted):
-            # Nobody is left to be told of: it is the same flood in the light of another trait.
-            if 2 * len(news) <= len(campaign.slots):
-                self._told[3] = tick if goes_on else last
             return []
         self._told[:] = (
             began if goes_on else tick,
@@ -215,7 +239,8 @@ class Pools:
             tick,
         )
         self._table["told"][campaign.slots] = tick
-        return [self._crossing(piece, row, campaign)]
+        parts = range(0, len(campaign.slots), MAX_NAMED)
+        return [self._crossing(piece, row, campaign, first) for first in parts]
 
     def _campaign(self, pool: int, tick: int) -> _Campaign | None:
         """Return the clients that make a pool rise, unless they are few."""
@@ -234,16 +259,16 @@ class Pools:
             return None
         return _Campaign(pool, slots[np.argsort(-requests, kind="stable")], total)
 
-    def _crossing(self, piece: Piece, row: int, campaign: _Campaign) -> Crossing:
+    def _crossing(self, piece: Piece, row: int, campaign: _Campaign, first: int) -> Crossing:
         began, _, times, _ = self._told.tolist()
         trait = (*TRAITS, "model")[campaign.pool // POOLS]
-        named = campaign.slots[:MAX_NAMED].tolist()
+        named = campaign.slots[first : first + MAX_NAMED].tolist()
         return Crossing(
             row=row,
             time_us=int(piece.batch.time_us[row]),
             trigger=piece.batch.interaction_id(row),
             subject_type="campaign",
-            subject=f"flood-{began}",
+            subject=f"flood-{began}-{first}" if first else f"flood-{began}",
             kind="burst",
             level=min(3, times),
             log_e=round(math.log(self._run_length) * FIXED_POINT_ONE),

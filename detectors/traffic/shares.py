@@ -30,7 +30,7 @@ LAG = WINDOWS[-1]
 BLOCK_TICKS = BLOCK_US // TICK_US
 #: The reference forgets with this time constant: an hour.
 _MEMORY_TICKS = 720
-#: Requests that are added to what came and to what was expected, so that few prove little.
+#: Counts that are added to what came and to what was expected, so that few prove little.
 _FEW = 10.0
 #: The same for the growth of all others.
 _MANY = 50.0
@@ -40,10 +40,9 @@ _MAX_BLOCKS = 288
 _LEARNING_BLOCKS = PRIOR_BLOCKS
 #: A pool under alarm is usual again after so long: what lasts is the new state of things.
 _ALARM_TICKS = 1440
-#: Log ratios of a pool that is not known: up to twice what was expected now and then.
+#: Log ratios of pools before any are known: twice as wide as those of a development stream.
 _UNKNOWN = Cohort(
-    np.array([[0.6, 0.5, 0.4]]),
-    np.stack([np.full((1, len(WINDOWS)), 0.2**2), np.full((1, len(WINDOWS)), 0.3**2)]),
+    np.array([[0.2, 0.2, 0.2]]), np.array([[[0.08, 0.15, 0.3]], [[0.15, 0.15, 0.15]]]) ** 2
 )
 
 
@@ -124,7 +123,7 @@ class Shares:
         window = int(np.argmax(np.log((came + _FEW) / (expected + _FEW)) - self._level_of(pool)))
         return {
             "window_s": WINDOWS[window] * TICK_US // 1_000_000,
-            "count": int(came[window]),
+            "active": int(came[window]),
             "expected": round(float(expected[window]), 1),
             "own_blocks": int(self._state["blocks"][pool]),
         }
@@ -179,7 +178,8 @@ class Shares:
         for kind in self._kinds:
             blocks = state["blocks"][kind][:, None, None]
             total, squares = state["total"][kind][:, None], state["squares"][kind][:, None]
-            logs = level_logs(self._cohort(kind), blocks, total, squares, self._false_alarm)
+            cohort = self._cohort(kind) or self._cohort(slice(None)) or _UNKNOWN
+            logs = level_logs(cohort, blocks, total, squares, self._false_alarm)
             state["level"][kind] = np.maximum(logs[:, 0], self._least)
 
     def _learn(self) -> None:
@@ -193,12 +193,12 @@ class Shares:
         state["blocks"] *= fade
         state["blocks"] += seen
 
-    def _cohort(self, kind: slice) -> Cohort:
-        """Return what pools of a kind have in common, once there are some."""
+    def _cohort(self, kind: slice) -> Cohort | None:
+        """Return what pools of a kind have in common, None unless there are some."""
         blocks = self._state["blocks"][kind]
         known = blocks >= PRIOR_BLOCKS
         if known.sum() < PRIOR_BLOCKS:
-            return _UNKNOWN
+            return None
         count = blocks[known][:, None]
         means = self._state["total"][kind][known] / count
         within = np.maximum(self._state["squares"][kind][known] / count - means**2, 0.0)
