@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 #: How many values of each of `TRAITS` the real clients have.
 _VALUES = (20, 60, 8, 90, 40)
-#: Flood begins this long after the last hour of history.
+#: A flood begins this long after the last hour of history.
 _BEGINS_S = HISTORY * WINDOW_S + 7000.0
 _ENDS_S = (HISTORY + JUDGED) * WINDOW_S
 _DAY_S = 86_400.0
+#: Hours of the real clients among which floods are played, and how often each is.
+_FROM_S, _UNTIL_S = _BEGINS_S - 36_000, _BEGINS_S + 5400
+_TIMES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,11 @@ class Stream:
     owner: NDArray[np.intp]
     when_s: NDArray[np.float64]
     traits: NDArray[np.uint64]
+
+    def between(self, start_s: float, end_s: float) -> Stream:
+        """Return the requests of some hours."""
+        kept = (self.when_s >= start_s) & (self.when_s < end_s)
+        return Stream(self.names, self.owner[kept], self.when_s[kept], self.traits)
 
     def joined(self, other: Stream) -> Stream:
         """Return both together."""
@@ -125,10 +133,7 @@ def flood_of(flood: Flood, seed: int) -> Stream:
     columns = [
         np.full(flood.accounts, 1000 * place + (2 if flood.popular else 950))
         if trait in flood.shared
-        # Nothing shared: as the real clients, but for networks and keys of their own.
-        else rng.integers(5000 if trait in {"network", "key"} else 1, values + 5000, flood.accounts)
-        if trait in {"network", "key"}
-        else rng.choice(values, flood.accounts, p=_popularity(values)) + 1000 * place + 1
+        else 1000 * place + 1 + rng.choice(values, flood.accounts, p=_popularity(values))
         for place, (trait, values) in enumerate(zip(TRAITS, _VALUES, strict=True))
     ]
     names = tuple(f"account-{index}" for index in range(flood.accounts))
@@ -152,35 +157,36 @@ def findings_of(stream: Stream, run_length: int, *detectors: str) -> list[tuple[
 
 
 def floods(seed: int, clients: int, run_length: int, tell: Callable[[str], None]) -> list[Floods]:
-    """Play every flood among real clients of its own."""
-    quiet = [("benign", False), ("benign, by day and night", True)]
+    """Play what the real clients do by themselves, then every flood among some of their hours."""
     results = []
-    for name, daily in quiet:
+    for name, daily in (("none", False), ("none, by day and night", True)):
         tell(f"floods: {name}")
         found = findings_of(population(seed, clients, daily=daily), run_length)
         hours = (HISTORY + JUDGED) * WINDOW_S / 3600
         results.append(Floods(name, len(found), hours, None, (), (), 0))
+    some = [
+        population(seed + run, clients, daily=False).between(_FROM_S, _UNTIL_S)
+        for run in range(1, 1 + _TIMES)
+    ]
     for number, flood in enumerate(FLOODS):
         tell(f"floods: {flood.name}")
-        results.append(_played(flood, seed + 10 * number, clients, run_length))
+        results.append(_played(flood, some, seed + 10 * number, run_length))
     return results
 
 
-def _played(flood: Flood, seed: int, clients: int, run_length: int, times: int = 3) -> Floods:
-    delays, named, strangers, before = [], [], 0, 0
-    for run in range(times):
-        attack = flood_of(flood, seed + 100 + run)
-        begins = float(attack.when_s.min())
-        stream = population(seed + run, clients, daily=False).joined(attack)
-        found = findings_of(stream, run_length)
-        during = [(at, f) for at, f in found if begins <= at <= float(attack.when_s.max()) + 60]
-        before += len(found) - len(during)
+def _played(flood: Flood, some: list[Stream], seed: int, run_length: int) -> Floods:
+    delays, named, strangers, false = [], [], 0, 0
+    for run, others in enumerate(some):
+        attack = flood_of(flood, seed + run)
+        begins, ends = float(attack.when_s.min()), float(attack.when_s.max())
+        found = findings_of(others.joined(attack), run_length)
+        during = [(at, f) for at, f in found if begins <= at <= ends + 60]
+        false += len(found) - len(during)
         ids = {one for _, f in during for one in f.subject.ids}
         accounts = sum(one.startswith("account-") for one in ids)
-        hit = [at for at, f in during if any(one.startswith("account-") for one in f.subject.ids)]
-        delays += [at - begins for at in hit[:1]]
+        delays += [at - begins for at, _ in during[:1]]
         named.append(accounts / flood.accounts)
         strangers += len(ids) - accounts
-    hours = times * (HISTORY + JUDGED) * WINDOW_S / 3600
-    found_share = Share(len(delays), times)
-    return Floods(flood.name, before, hours, found_share, tuple(delays), tuple(named), strangers)
+    hours = len(some) * (_UNTIL_S - _FROM_S) / 3600
+    found_share = Share(len(delays), len(some))
+    return Floods(flood.name, false, hours, found_share, tuple(delays), tuple(named), strangers)

@@ -40,10 +40,10 @@ _TOLD_TICKS = 720
 
 
 class PoolsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many clients a campaign has at least, and by how much it has grown when it is told
-    again within a minute.
+    """How many clients a campaign has at least, and when it is told.
 
-    ``factor`` is the growth, against what was expected, below which it is never a flood.
+    ``factor`` is the ratio to what was expected below which it is no flood; ``growth`` is by what
+    share of its clients it has grown if it is told again within a minute.
     """
 
     min_clients: Annotated[int, msgspec.Meta(ge=3)] = 8
