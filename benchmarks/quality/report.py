@@ -31,7 +31,7 @@ _ATTACKS = (
 _MET = {True: "yes", False: "**no**", None: "not disproved"}
 
 
-def write(  # noqa: PLR0913 - one argument a chapter
+def write(
     docs: Path,
     results: Sequence[Result],
     burst: Bursts | None,
