@@ -38,7 +38,7 @@ _MANY = 50.0
 _MAX_BLOCKS = 288
 #: Blocks before a pool is judged at all: two hours, twice the memory of the reference.
 _LEARNING_BLOCKS = PRIOR_BLOCKS
-#: A pool under alarm is usual again after so long: what lasts is the new state of things.
+#: A pool under alarm learns again after two hours: what lasts is the new state of things.
 _ALARM_TICKS = 1440
 #: Log ratios of pools before any are known: twice as wide as those of a development stream.
 _UNKNOWN = Cohort(
@@ -101,8 +101,7 @@ class Shares:
         ratio = np.log((came + _FEW) / (expected + _FEW))
         np.maximum(state["highest"], ratio, out=state["highest"], where=came > 0)
         calm = (ratio < 0.5 * self._least).all(axis=1)
-        over = calm | (tick - state["alarm"] > _ALARM_TICKS)
-        state["alarm"][over & (state["alarm"] > 0)] = 0
+        state["alarm"][calm] = 0
         above = np.flatnonzero((ratio > state["level"]).any(axis=1))
         return above[np.argsort(-_evidence(came[above], expected[above]), kind="stable")]
 
@@ -114,8 +113,9 @@ class Shares:
             self._close_block(tick)
 
     def alarm(self, pool: int, tick: int) -> None:
-        """Hold what a pool knows, as long as it is above."""
-        self._state["alarm"][pool] = tick
+        """Hold what a pool knows while it is above, for two hours at most."""
+        if self._state["alarm"][pool] == 0:
+            self._state["alarm"][pool] = tick
 
     def figures(self, pool: int) -> dict[str, int | float]:
         """Return what a finding about a pool says of it."""
@@ -148,7 +148,7 @@ class Shares:
         past, place = state["past"], tick % LAG
         leaves = past[place]
         gain = 1.0 / _MEMORY_TICKS
-        usual = state["alarm"] == 0
+        usual = self._may_learn(tick)
         if tick - state["first"][0] >= LAG:
             state["usual"] += np.where(usual, gain * (leaves - state["usual"]), 0.0)
             state["weight"] += gain * (1.0 - state["weight"])
@@ -171,7 +171,7 @@ class Shares:
         state = self._state
         since = tick - int(state["first"][0])
         if since >= 2 * LAG + BLOCK_TICKS:
-            self._learn()
+            self._learn(tick)
         state["highest"][:] = -np.inf
         if since < _LEARNING_BLOCKS * BLOCK_TICKS:
             return
@@ -182,9 +182,14 @@ class Shares:
             logs = level_logs(cohort, blocks, total, squares, self._false_alarm)
             state["level"][kind] = np.maximum(logs[:, 0], self._least)
 
-    def _learn(self) -> None:
+    def _may_learn(self, tick: int) -> NDArray[np.bool_]:
+        alarm = self._state["alarm"]
+        free: NDArray[np.bool_] = (alarm == 0) | (tick - alarm > _ALARM_TICKS)
+        return free
+
+    def _learn(self, tick: int) -> None:
         state = self._state
-        seen = np.isfinite(state["highest"]).all(axis=1) & (state["alarm"] == 0)
+        seen = np.isfinite(state["highest"]).all(axis=1) & self._may_learn(tick)
         fade = np.where(state["blocks"] >= _MAX_BLOCKS, 0.5, 1.0)
         learned = np.where(seen[:, None], np.minimum(state["highest"], state["level"]), 0.0)
         for name, values in (("total", learned), ("squares", learned**2)):
