@@ -80,11 +80,6 @@ class Shares:
             "first": np.array([-1], np.int64),
         }
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all of it."""
-        return sum(column.nbytes for column in self._state.values())
-
     def close(self, tick: int, counts: NDArray[np.int32]) -> NDArray[np.intp]:
         """Take in the counts of a tick; return the pools that are above their levels.
 
