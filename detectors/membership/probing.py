@@ -117,6 +117,7 @@ class MembershipProbing:
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "queries": rise.length,
                 "ratio": round(int(ratios[rise.position].min()) / FIXED_POINT_ONE, 4),
