@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
-from detectors.base import Context, Crossing, Piece
+from detectors.base import Context, Crossing, Piece, Usual
 from detectors.batch import FIXED_POINT_ONE, TRAITS
 from detectors.registry import Kind, register
 from detectors.tables import ClientTable, State, nest, pack_texts, pick, unpack_texts
@@ -263,6 +263,7 @@ class Pools:
         began, _, times, _ = self._told.tolist()
         trait = (*TRAITS, "model")[campaign.pool // POOLS]
         named = campaign.slots[first : first + MAX_NAMED].tolist()
+        figures = self._shares.figures(campaign.pool)
         return Crossing(
             row=row,
             time_us=int(piece.batch.time_us[row]),
@@ -278,8 +279,9 @@ class Pools:
                 "pool": trait,
                 "clients": len(campaign.slots),
                 "requests": campaign.requests,
-                **self._shares.figures(campaign.pool),
+                **figures,
             },
+            usual=Usual("active", figures["expected"], self._shares.blocks(campaign.pool)),
             ids=tuple(sorted(self._names[slot] for slot in named)),
         )
 

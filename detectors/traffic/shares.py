@@ -120,8 +120,11 @@ class Shares:
             "window_s": WINDOWS[window] * TICK_US // 1_000_000,
             "active": int(came[window]),
             "expected": round(float(expected[window]), 1),
-            "own_blocks": int(self._state["blocks"][pool]),
         }
+
+    def blocks(self, pool: int) -> int:
+        """Return how many blocks of ten minutes a pool has been learned from."""
+        return int(self._state["blocks"][pool])
 
     def snapshot(self) -> State:
         """Return all state as arrays."""
