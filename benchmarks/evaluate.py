@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks.quality import traffic
 from benchmarks.quality.asking import asking
+from benchmarks.quality.floods import floods
 from benchmarks.quality.report import write
 from benchmarks.quality.run import FULL, QUICK, bursts, evaluate
 from benchmarks.quality.victims import digits_victim, mnist_victim
@@ -50,7 +51,8 @@ def measure(
         with_traffic = traffic.available() and not quick
         asked = asking(seed, 300 if quick else 3000, RUN_LENGTH_EVENTS)
         burst = bursts(seed, 240, tell) if with_traffic else None
-    console.print(f"wrote {write(out, results, burst, asked, seed)}")
+        flood = floods(seed, 120, RUN_LENGTH_EVENTS, tell) if with_traffic else []
+    console.print(f"wrote {write(out, results, burst, asked, flood, seed)}")
 
 
 def main() -> None:

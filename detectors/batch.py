@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 #: Fixed point of confidences, entropies, distances and log e-values: units of 2**-16.
 FIXED_POINT_BITS = 16
 FIXED_POINT_ONE = 1 << FIXED_POINT_BITS
+#: What clients may share, see `Batch.traits`.
+TRAITS = ("tenant", "network", "agent", "key", "template")
 
 
 def to_fixed(values: NDArray[np.floating]) -> NDArray[np.int32]:
@@ -71,6 +73,9 @@ class Batch:
         nobody asked for one.
     scored
         bool (n,): log-probabilities or several samples were asked for; None if nobody did.
+    traits
+        uint64 (n, `TRAITS`): hashes of what other clients may share, 0 where it is not known; None
+        if nothing is.
     interaction_id
         Gives the id of the interaction in row i.
     """
@@ -99,6 +104,7 @@ class Batch:
     tenants: tuple[str | None, ...] = ()
     bias: NDArray[np.uint64] | None = None
     scored: NDArray[np.bool_] | None = None
+    traits: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.time_us)

@@ -10,6 +10,7 @@ from detectors.query.coverage import Coverage
 from detectors.query.pincer import Pincer
 from detectors.requests.probes import Probes
 from detectors.traffic.burst import Burst
+from detectors.traffic.pools import Pools
 from detectors.windows.half_space import HalfSpaceWindows
 
 #: The query detector comes first: it leaves the evidence of single rows to those after it.
@@ -17,6 +18,7 @@ RUN_ORDER: tuple[object, ...] = (
     Pincer,
     Coverage,
     Burst,
+    Pools,
     Probes,
     ConfidenceDrift,
     InputDrift,

@@ -20,6 +20,7 @@ from streams.columns import (
     tensor_rows,
     times_us,
 )
+from streams.traits import trait_hashes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,6 +89,7 @@ def to_batch(
         tenants=_tenants(batch, client),
         bias=bias,
         scored=scored,
+        traits=trait_hashes(batch),
     )
 
 

@@ -121,6 +121,22 @@ class Bursts:
 
 
 @dataclass(frozen=True, slots=True)
+class Floods:
+    """A flood of many quiet clients: delays, shares of its accounts that were named.
+
+    ``false`` counts findings in the ``hours`` of all runs that are not about it.
+    """
+
+    name: str
+    false: int
+    hours: float
+    found: Share | None
+    delays_s: tuple[float, ...]
+    named: tuple[float, ...]
+    strangers: int
+
+
+@dataclass(frozen=True, slots=True)
 class Asking:
     """Clients of a language model that were found; delays in special requests."""
 

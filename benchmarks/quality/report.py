@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from benchmarks.quality.figures import Asking, Bursts, Result
+    from benchmarks.quality.figures import Asking, Bursts, Floods, Result
 
 PAGE = "detection-report.md"
 PICTURES = "pictures"
@@ -36,6 +36,7 @@ def write(
     results: Sequence[Result],
     burst: Bursts | None,
     asking: Sequence[Asking],
+    floods: Sequence[Floods],
     seed: int,
 ) -> Path:
     """Write the page and its pictures into ``docs``."""
@@ -44,7 +45,7 @@ def write(
     for result in results:
         _draw(docs / PICTURES / f"detection-{result.model}.png", result)
         lines += _model(result)
-    lines += [*_traffic(burst), "", *_requests(asking)]
+    lines += [*_traffic(burst), "", *_floods(floods), *_requests(asking)]
     path = docs / PAGE
     path.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
     return path
@@ -178,6 +179,31 @@ def _traffic(burst: Bursts | None) -> list[str]:
     lines += ["", _row(["baseline", "false client-hours"]), _row(["---"] * 2)]
     lines += [_row([name, str(share)]) for name, share in burst.baselines.items()]
     return [*lines, "", "Wanted: 99 % at 3x with a median of 3 s and a p95 of 10 s; 90 % at 2x."]
+
+
+def _floods(floods: Sequence[Floods]) -> list[str]:
+    """Return the section on floods of many quiet clients."""
+    if not floods:
+        return []
+    lines = [
+        "## Floods",
+        "",
+        (
+            "Real clients (ServeGen) with made-up networks, agents, keys, templates and tenants, "
+            "and among them accounts that each send a request every 20 s for ten minutes. *other* "
+            "counts findings in all hours that are not about the flood, *strangers* real clients "
+            "named with it. What is popular or a tenant is shared with real clients too."
+        ),
+        "",
+        _row(["flood", "found", "median", "accounts named", "strangers", "other", "hours"]),
+        _row(["---"] * 7),
+    ]
+    for flood in floods:
+        median = f"{np.median(flood.delays_s):.1f} s" if flood.delays_s else "-"
+        named = f"{np.mean(flood.named):.0%}" if flood.named else "-"
+        cells = [str(flood.found or "-"), median, named, str(flood.strangers), str(flood.false)]
+        lines.append(_row([flood.name, *cells, f"{flood.hours:.0f}"]))
+    return [*lines, ""]
 
 
 def _requests(asking: Sequence[Asking]) -> list[str]:

@@ -69,6 +69,7 @@ def hostile() -> Batch:
     columns |= {"time_us": time_us + jitter, "watermark_us": time_us}
     columns |= {"bias": np.where(client == 4, np.arange(1, ROWS + 1), 0).astype(np.uint64)}
     columns |= {"scored": client == 5}
+    columns["traits"] = np.stack([client % part for part in (2, 3, 5, 7, 30)], axis=1).astype("u8")
     columns["payload_hash"] = np.where((client == 4) | (client == 5), 7, batch.payload_hash)
     return Batch(**columns)
 
