@@ -20,7 +20,7 @@ from detectors.query.odd import odd_evidence
 from detectors.query.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -104,15 +104,14 @@ def withheld(measured: Measured, trees: Trees) -> NDArray[np.int64]:
 
 
 def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
-    """Raise or lower the outcome until all but few harmless drills stay below the threshold.
+    """Raise or lower the outcome until all but few of each harmless kind stay below the threshold.
 
     ``exercises`` are others than those that the trees were fitted to.
     """
-    harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
+    harmless = [exercise for exercise in exercises if not exercise.hostile]
     for offset in _OFFSETS:
         lowered = trees.lowered(offset)
-        peaks = np.array([_near_path(lowered, m).max(initial=0) for m in harmless])
-        if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
+        if _calm((e.kind, _near_path(lowered, e.measured)) for e in harmless):
             return lowered
     return lowered
 
@@ -138,13 +137,13 @@ def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
 
 def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
     """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
-    harmless = [e.measured for e in exercises if not e.hostile and e.kind != "augmented"]
+    harmless = [e for e in exercises if not e.hostile and e.kind != "augmented"]
     found = np.full(2, round(_OFFSETS[-1]), np.int64)
     for channel in range(2):
         for offset in _OFFSETS[_OFFSETS >= 0]:
             tried = np.full(2, round(offset), np.int64)
-            peaks = np.array([_peak(_odd(m, tried)[:, channel], m) for m in harmless])
-            if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
+            odd = ((e.kind, _odd(e.measured, tried)[:, channel], e.measured) for e in harmless)
+            if _calm((kind, _path(evidence, measured)) for kind, evidence, measured in odd):
                 found[channel] = round(offset)
                 break
     return found
@@ -170,6 +169,21 @@ def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:
     return path
 
 
-def _peak(evidence: NDArray[np.int64], measured: Measured) -> float:
-    """Return the highest sum that the evidence of one client reaches."""
-    return float(_path(evidence, measured).max(initial=0))
+def _calm(paths: Iterable[tuple[str, NDArray[np.int64]]]) -> bool:
+    """Tell whether all but few harmless drills of each kind stay below the threshold."""
+    peaks: dict[str, list[int]] = {}
+    for kind, path in paths:
+        peaks.setdefault(kind, []).append(int(path.max(initial=0)))
+    return all(_share_above(np.sort(kind)) <= _TOLERATED_SHARE for kind in peaks.values())
+
+
+def _share_above(peaks: NDArray[np.int64]) -> float:
+    """Return which share of the clients behind these peaks would come too near to the threshold.
+
+    The highest sum that evidence reaches has an exponential tail, which is surer than to count the
+    one or two of a few dozen drills that do.
+    """
+    highest = peaks[-max(2, len(peaks) // 5) :]
+    begins = highest[0]
+    decay = max(1.0, float((highest - begins).mean()))
+    return min(1.0, len(highest) / len(peaks) * float(np.exp((begins - _TOLERATED) / decay)))
