@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from benchmarks.quality.evasion import LINF, RMS
 from benchmarks.quality.oracle import Oracle, Spent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.random import Generator
     from numpy.typing import NDArray
@@ -117,19 +118,28 @@ OTHERS: dict[str, Attack] = {
 }
 
 
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what the libraries draw from: the global generators, and fresh ones without a seed."""
+
+    class Seeded(np.random.RandomState):  # noqa: NPY002 - the libraries' own
+        def __init__(self, given: int | None = None) -> None:
+            super().__init__(seed if given is None else given)
+
+    np.random.seed(seed)  # noqa: NPY002
+    torch.manual_seed(seed)
+    with patch.object(np.random, "RandomState", Seeded):
+        yield
+
+
 def record(
     victim: Victim, name: str, seed: int, max_queries: int
 ) -> tuple[NDArray[np.uint8], int | None]:
-    """Run an attack on a random image; return its queries, and at which one it succeeded.
-
-    Their attacks draw from the global generators: these are seeded here.
-    """
+    """Run an attack on a random image; return its queries, and at which one it succeeded."""
     rng: Generator = np.random.default_rng([seed, len(name)])
     x = victim.hostile[int(rng.integers(len(victim.hostile)))] / 255.0
     oracle = Judging(victim, x, max_queries)
-    np.random.seed(int(rng.integers(1 << 31)))  # noqa: NPY002 - what the libraries draw from
-    torch.manual_seed(int(rng.integers(1 << 31)))
-    with suppress(Spent), warnings.catch_warnings():
+    with suppress(Spent), warnings.catch_warnings(), _seeded(int(rng.integers(1 << 31))):
         warnings.simplefilter("ignore")
         OTHERS[name](oracle, x)
     return oracle.asked, oracle.success_at

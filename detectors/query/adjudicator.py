@@ -34,6 +34,8 @@ STEEPEST = 6 * FIXED_POINT_ONE
 _ALARM = np.log(4 * 60_000) * FIXED_POINT_ONE
 _TOLERATED = 0.8 * _ALARM
 _TOLERATED_SHARE = 0.007
+#: What a pipeline of augmentation makes of a reference may be foreign to it: more may be alarmed.
+_TOLERATED_FOREIGN_SHARE = 0.02
 #: What is bet on each query being of a search that hides among ordinary queries.
 HIDDEN_SHARE = 0.2
 _OFFSETS = np.arange(-3.0, 8.0, 0.25) * FIXED_POINT_ONE
@@ -137,13 +139,14 @@ def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
 
 def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
     """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
-    harmless = [e for e in exercises if not e.hostile and e.kind != "augmented"]
+    harmless = [exercise for exercise in exercises if not exercise.hostile]
     found = np.full(2, round(_OFFSETS[-1]), np.int64)
     for channel in range(2):
         for offset in _OFFSETS[_OFFSETS >= 0]:
             tried = np.full(2, round(offset), np.int64)
             odd = ((e.kind, _odd(e.measured, tried)[:, channel], e.measured) for e in harmless)
-            if _calm((kind, _path(evidence, measured)) for kind, evidence, measured in odd):
+            paths = ((kind, _path(evidence, measured)) for kind, evidence, measured in odd)
+            if _calm(paths, _TOLERATED_FOREIGN_SHARE):
                 found[channel] = round(offset)
                 break
     return found
@@ -169,12 +172,14 @@ def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:
     return path
 
 
-def _calm(paths: Iterable[tuple[str, NDArray[np.int64]]]) -> bool:
+def _calm(
+    paths: Iterable[tuple[str, NDArray[np.int64]]], tolerated_share: float = _TOLERATED_SHARE
+) -> bool:
     """Tell whether all but few harmless drills of each kind stay below the threshold."""
     peaks: dict[str, list[int]] = {}
     for kind, path in paths:
         peaks.setdefault(kind, []).append(int(path.max(initial=0)))
-    return all(_share_above(np.sort(kind)) <= _TOLERATED_SHARE for kind in peaks.values())
+    return all(_share_above(np.sort(kind)) <= tolerated_share for kind in peaks.values())
 
 
 def _share_above(peaks: NDArray[np.int64]) -> float:
