@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The tail is this share of a sample, at most so many; fewer than the least say nothing of it.
 SHARE, MOST, LEAST = 0.1, 250, 20
+#: Beyond this logarithm there is no score.
+_MOST_LOG = 40.0
 
 
 def high_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -31,9 +33,9 @@ def high_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
     if len(scores):
         with np.errstate(divide="ignore"):
             strangeness = np.log(np.maximum(np.sort(scores), 0).astype(np.float64))
-        beyond = np.exp(np.minimum(_continued(strangeness), 40.0))
+        beyond = _continued(strangeness)
         rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
-        kept[rare] = -np.ceil(beyond[rare]).astype(np.int64)
+        kept[rare] = -np.ceil(np.exp(np.minimum(beyond[rare], _MOST_LOG))).astype(np.int64)
     return kept
 
 

@@ -122,7 +122,7 @@ OTHERS: dict[str, Attack] = {
 def _seeded(seed: int) -> Iterator[None]:
     """Seed what the libraries draw from: the global generators, and fresh ones without a seed."""
 
-    class Seeded(np.random.RandomState):  # noqa: NPY002 - the libraries' own
+    class Seeded(np.random.RandomState):
         def __init__(self, given: int | None = None) -> None:
             super().__init__(seed if given is None else given)
 

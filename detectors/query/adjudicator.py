@@ -61,15 +61,20 @@ class Trees(NamedTuple):
 
     def weigh(self, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the fixed-point log likelihood ratio of search against harmless likeness."""
+        bounded: NDArray[np.int64] = np.clip(self.total(features), -STEEPEST, STEEPEST)
+        return bounded
+
+    def total(self, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ratio before it is held within bounds."""
         rows = np.arange(len(features))[:, None]
         trees = np.arange(len(self.feature))
         node = np.zeros((len(features), len(trees)), np.intp)
         for _ in range(DEPTH):
             right = features[rows, self.feature[trees, node]] > self.bound[trees, node]
             node = 2 * node + 1 + right
-        total = self.leaf[trees, node - self.bound.shape[1]].sum(axis=1) + self.base[0]
-        bounded: NDArray[np.int64] = np.clip(total, -STEEPEST, STEEPEST)
-        return bounded
+        leaves = self.leaf[trees, node - self.bound.shape[1]]
+        total: NDArray[np.int64] = leaves.sum(axis=1) + self.base[0]
+        return total
 
     def lowered(self, offset: float) -> Trees:
         """Return trees with a lower outcome."""
@@ -98,10 +103,17 @@ def no_trees() -> Trees:
 
 def withheld(measured: Measured, trees: Trees) -> NDArray[np.int64]:
     """Return the near channel's evidence after the weighing."""
-    evidence = measured.likely.copy()
     rows = np.flatnonzero(measured.near > 0)
-    if len(rows) and len(trees.leaf):
-        evidence[rows] = np.minimum(evidence[rows], trees.weigh(measured.features[rows]))
+    if not len(rows) or not len(trees.leaf):
+        return measured.likely.copy()
+    return _at_most(measured, rows, trees.weigh(measured.features[rows]))
+
+
+def _at_most(
+    measured: Measured, rows: NDArray[np.intp], weighed: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    evidence = measured.likely.copy()
+    evidence[rows] = np.minimum(evidence[rows], weighed)
     return evidence
 
 
@@ -111,11 +123,13 @@ def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
     ``exercises`` are others than those that the trees were fitted to.
     """
     harmless = [exercise for exercise in exercises if not exercise.hostile]
+    totals = [trees.total(e.measured.features[e.measured.near > 0]) for e in harmless]
     for offset in _OFFSETS:
-        lowered = trees.lowered(offset)
-        if _calm((e.kind, _near_path(lowered, e.measured)) for e in harmless):
-            return lowered
-    return lowered
+        weighed = (np.clip(t - round(offset), -STEEPEST, STEEPEST) for t in totals)
+        paths = (_path_of(e.measured, w) for e, w in zip(harmless, weighed, strict=True))
+        if _calm(zip((e.kind for e in harmless), paths, strict=True)):
+            break
+    return trees.lowered(offset)
 
 
 def alarmed(trees: Trees, exercise: Exercise) -> float:
@@ -160,7 +174,12 @@ def _odd(measured: Measured, offset: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _near_path(trees: Trees, measured: Measured) -> NDArray[np.int64]:
     """Return the sums of the near channel, or those with the small stake if they are higher."""
-    near = withheld(measured, trees)
+    return _path_of(measured, trees.weigh(measured.features[measured.near > 0]))
+
+
+def _path_of(measured: Measured, weighed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the same, given what the near queries are weighed as."""
+    near = _at_most(measured, np.flatnonzero(measured.near > 0), weighed)
     return np.maximum(_path(near, measured), _path(hedged(near, HIDDEN_SHARE), measured))
 
 
