@@ -61,7 +61,7 @@ class Pseudonyms:
         digest = hmac.digest(self._key, kind.encode() + b"\0" + value.encode(), "sha256")
         return self._prefix + b32encode(digest[:_DIGEST_BYTES]).decode().rstrip("=").lower()
 
-    def payload_hash(self, *parts: bytes) -> bytes:
+    def payload_hash(self, *parts: bytes | memoryview) -> bytes:
         """Return a keyed 128-bit hash of the exact payload."""
         hasher = self._payload_hash.copy()
         for part in parts:

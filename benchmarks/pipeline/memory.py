@@ -20,7 +20,7 @@ from benchmarks.pipeline.plan import MODEL
 from models.profiles import load_profiles
 from streams.decode.model import Interaction
 from streams.engine import Engine, EngineOptions
-from streams.ingest.frame_builder import to_batch
+from streams.ingest.batches import rows_to_batch
 from streams.roles.base import Partition
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _frame(model: DigitsModel) -> pa.RecordBatch:
     pictures = model.benign(ROWS, seed=4)
     scores = model.scores(pictures)
     rows = [_row(number, pictures[number], scores[number]) for number in range(ROWS)]
-    return to_batch(Partition("benchmark", 0), rows)
+    return rows_to_batch(Partition("benchmark", 0), rows)
 
 
 def _row(number: int, picture: NDArray[np.uint8], scores: NDArray[np.float32]) -> Interaction:

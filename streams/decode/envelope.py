@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -53,11 +53,13 @@ _SLOTS = {
 }
 
 _STRUCTURED = "application/cloudevents"
-_COMPLETE_TYPE = "io.vedette.inference.v1"
+COMPLETE_TYPE = "io.vedette.inference.v1"
 #: Its ``ce_id`` is unique for every event; ``requestid`` joins the halves.
 _SELDON_PREFIX = "io.seldon."
+VERSION = "1.0"
 _OLD_SELDON_VERSIONS = ("0.2", "0.3")
 _FIELDS = len(_NAMES) + 2
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _INT64_DIGITS = 19
 INT64_MAX = (1 << 63) - 1
 
@@ -88,6 +90,12 @@ class Attributes(NamedTuple):
 
 
 NO_ATTRIBUTES = Attributes._make([None] * len(Attributes._fields))
+
+
+def attribute_of(header: str) -> str | None:
+    """Return the field of `Attributes` that a header is read into, None of any other header."""
+    slot = _SLOTS.get(header.lower())
+    return None if slot is None else Attributes._fields[slot]
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes:
@@ -181,11 +189,11 @@ def part_of(attributes: Attributes) -> Part:
     if kind is None:
         raise poison("no_envelope")
     version = attributes.specversion
-    if version != "1.0" and not (
+    if version != VERSION and not (
         version in _OLD_SELDON_VERSIONS and kind.startswith(_SELDON_PREFIX)
     ):
         raise poison("unknown_specversion")
-    if kind == _COMPLETE_TYPE:
+    if kind == COMPLETE_TYPE:
         return Part.COMPLETE
     if kind.endswith((".request", ".request.v1")):
         return Part.REQUEST
@@ -222,7 +230,7 @@ def parse_time_us(text: str) -> int:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None or len(text) < len("2026-01-01T00:00:00Z"):
             raise poison("bad_time")
-        return round(moment.timestamp() * 1_000_000)
+        return (moment - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError):
         raise poison("bad_time") from None
 
@@ -284,9 +292,19 @@ def client_network(attributes: Attributes) -> str | None:
     PoisonRecord
         With reason ``bad_attribute``.
     """
-    address = attributes.clientip
-    net = network_of(address) if address else None
-    if address and net is None:
+    return known_network(attributes.clientip) if attributes.clientip else None
+
+
+def known_network(address: str) -> str:
+    """Return the network of an address.
+
+    Raises
+    ------
+    PoisonRecord
+        With reason ``bad_attribute`` if it is none.
+    """
+    net = network_of(address)
+    if net is None:
         raise poison("bad_attribute")
     return net
 

@@ -87,7 +87,9 @@ class Failure(msgspec.Struct, gc=False):
     error: str
 
 
-class _Complete(msgspec.Struct, gc=False):
+class Complete(msgspec.Struct, gc=False):
+    """A request with its response."""
+
     request: Request
     response: Response
 
@@ -106,7 +108,7 @@ class OipV2Decoder:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._signs = msgspec.json.Decoder(_Signs)
-        self._complete = msgspec.json.Decoder(_Complete)
+        self._complete = msgspec.json.Decoder(Complete)
         self._request = msgspec.json.Decoder(Request)
         self._loose_request = msgspec.json.Decoder(LooseRequest)
         self._response = msgspec.json.Decoder(Response)

@@ -19,6 +19,7 @@ from streams.decode.model import Decoded, Interaction, Part
 from streams.decode.reader import BodyReader
 from streams.decode.reasons import poison
 from streams.decode.rules import IdentityRules
+from streams.decode.tensor import hash_head
 from streams.redact import Redactor
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_STATUS = 999
 TRUNCATED_PARAM = "vedette.truncated"
-_ANSWERED, _FAILED = 200, 500
+ANSWERED, _FAILED = 200, 500
 _AUTO = "auto"
 
 
@@ -205,7 +206,7 @@ class RecordDecoder:
             or attributes.modelid
             or attributes.inferenceservicename,
             attributes.modelversion or (response.model_version if response else None),
-            _without_query(attributes.endpoint),
+            without_query(attributes.endpoint),
         )
         return [Interaction(f"{prefix}{index}", *known) for index in range(first, first + count)]
 
@@ -230,7 +231,7 @@ class RecordDecoder:
         status = parse_count(attributes.status, MAX_STATUS)
         latency_us = parse_count(attributes.latencyus)
         if status is None:
-            status = _ANSWERED if body.error is None else _FAILED
+            status = ANSWERED if body.error is None else _FAILED
         error = body.error if body.error is None else self._redactor.mask(body.error)
         answers = body.rows
         if len(answers) != len(rows):
@@ -255,7 +256,7 @@ class RecordDecoder:
             if sample.prompt is None:
                 return None
             return self._names.payload_hash(sample.prompt.encode())
-        head = f"{sample.input_dtype}{sample.input_shape}\0".encode()
+        head = hash_head(sample.input_dtype, sample.input_shape)
         return self._names.payload_hash(head, sample.input)
 
     def _kept_text(
@@ -287,7 +288,7 @@ class RecordDecoder:
         return data[:limit].decode("utf-8", "ignore")
 
 
-def _without_query(endpoint: str | None) -> str | None:
+def without_query(endpoint: str | None) -> str | None:
     """Cut off what may hold a credential."""
     return endpoint.partition("?")[0] if endpoint and "?" in endpoint else endpoint
 

@@ -74,6 +74,11 @@ def flatten(data: list[Any], limit: int) -> list[Any]:
     raise poison("bad_shape")
 
 
+def hash_head(dtype: str | None, shape: list[int] | None) -> bytes:
+    """Return what stands before the bytes of a tensor when it is hashed."""
+    return f"{dtype}{shape}\0".encode()
+
+
 def pack(values: list[Any], datatype: str) -> bytes:
     """Pack ``values`` as ``datatype``.
 

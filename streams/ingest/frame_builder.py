@@ -1,31 +1,29 @@
-"""Rows to Arrow: collects the interactions of one source partition for each target partition.
-
-Columns are built whole from the rows at hand. Tensors and scores are already packed bytes, so
-their columns are one join and one array of offsets.
-"""
+"""Frames: the interactions of one source partition, for each partition of their clients."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from streams.frames import INTERACTION_SCHEMA, encode_frame
+from streams.frames import encode_frame
+from streams.ingest.batches import UNKNOWN, rows_to_batch, to_batch
 from streams.partition import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from streams.decode.model import Interaction
+    from streams.decode.runs import Run
     from streams.roles.base import Partition
 
-#: Stands where neither half says who called, or what.
-UNKNOWN = "unknown"
 _ROW_OVERHEAD_BYTES = 256
 _CACHED_CLIENTS = 1 << 16
-_FLOAT32_BYTES = 4
 
 
 class Frame(NamedTuple):
@@ -56,8 +54,7 @@ class FrameBuilder:
         self._source = source
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._open: dict[int, list[Interaction]] = {}
-        self._open_bytes: dict[int, int] = {}
+        self._open: dict[int, _Open] = {}
         self._closed: list[Frame] = []
 
         @lru_cache(maxsize=_CACHED_CLIENTS)
@@ -69,14 +66,39 @@ class FrameBuilder:
     def add(self, row: Interaction) -> None:
         """Put an interaction into the frame of its client's partition."""
         target = self._target_of(row.client or UNKNOWN)
-        rows = self._open.get(target)
-        if rows is None:
-            rows = self._open[target] = []
-            self._open_bytes[target] = 0
-        rows.append(row)
-        self._open_bytes[target] += _size_bytes(row)
-        if len(rows) >= self._max_rows or self._open_bytes[target] >= self._max_bytes:
-            self._close(target)
+        frame = self._open_frame(target)
+        frame.rows.append(row)
+        self._count(target, frame, 1, _size_bytes(row))
+
+    def add_run(self, run: Run, told: Sequence[int]) -> None:
+        """Put some interactions of a run into the frames of their clients' partitions.
+
+        Parameters
+        ----------
+        told
+            Places in the run, rising.
+        """
+        targets = np.fromiter(map(self._target_of, run.columns["client"]), np.int64, len(run.at))
+        chosen = np.asarray(told, np.int64)
+        order = chosen[np.argsort(targets[chosen], kind="stable")]
+        targets, sizes = targets[order], _run_sizes(run)[order]
+        # ordered before they are Arrow columns: those are slower to take from
+        batch = to_batch(self._source, len(order), run.pick(order.tolist()).columns)
+        bounds = [0, *(np.flatnonzero(np.diff(targets)) + 1).tolist(), len(order)]
+        for start, stop in pairwise(bounds):
+            if start < stop:
+                self._add_slices(int(targets[start]), batch[start:stop], sizes[start:stop])
+
+    def _add_slices(self, target: int, batch: pa.RecordBatch, sizes: NDArray[np.int64]) -> None:
+        """Cut a batch of one target where `add` would close a frame."""
+        while batch.num_rows:
+            frame = self._open_frame(target)
+            frame.seal(self._source)
+            until = np.searchsorted(sizes.cumsum(), self._max_bytes - frame.size_bytes) + 1
+            rows = min(int(until), self._max_rows - frame.count, batch.num_rows)
+            frame.batches.append(batch[:rows])
+            self._count(target, frame, rows, int(sizes[:rows].sum()))
+            batch, sizes = batch[rows:], sizes[rows:]
 
     def flush(self) -> list[Frame]:
         """Close all frames and return them, those of one target in order."""
@@ -85,19 +107,43 @@ class FrameBuilder:
         frames, self._closed = self._closed, []
         return frames
 
+    def _open_frame(self, target: int) -> _Open:
+        frame = self._open.get(target)
+        if frame is None:
+            frame = self._open[target] = _Open()
+        return frame
+
+    def _count(self, target: int, frame: _Open, rows: int, size_bytes: int) -> None:
+        frame.count += rows
+        frame.size_bytes += size_bytes
+        if frame.count >= self._max_rows or frame.size_bytes >= self._max_bytes:
+            self._close(target)
+
     def _close(self, target: int) -> None:
-        rows = self._open.pop(target)
-        del self._open_bytes[target]
-        data = encode_frame(to_batch(self._source, rows))
-        self._closed.append(Frame(target, len(rows), rows[0].id, data))
+        frame = self._open.pop(target)
+        frame.seal(self._source)
+        batches = frame.batches
+        batch = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+        first_id = batch.column("id")[0].as_py()
+        self._closed.append(Frame(target, frame.count, first_id, encode_frame(batch)))
 
 
-def to_batch(source: Partition, rows: Sequence[Interaction]) -> pa.RecordBatch:
-    """Return ``rows`` of ``source`` as columns of ``INTERACTION_SCHEMA``."""
-    columns = [
-        _COLUMNS.get(field.name, _plain)(source, rows, field) for field in INTERACTION_SCHEMA
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=INTERACTION_SCHEMA)
+class _Open:
+    """A frame that grows: whole batches, and rows that follow them."""
+
+    __slots__ = ("batches", "count", "rows", "size_bytes")
+
+    def __init__(self) -> None:
+        self.batches: list[pa.RecordBatch] = []
+        self.rows: list[Interaction] = []
+        self.count = 0
+        self.size_bytes = 0
+
+    def seal(self, source: Partition) -> None:
+        """Make a batch of the rows."""
+        if self.rows:
+            self.batches.append(rows_to_batch(source, self.rows))
+            self.rows = []
 
 
 def _size_bytes(row: Interaction) -> int:
@@ -107,85 +153,10 @@ def _size_bytes(row: Interaction) -> int:
     return size
 
 
-def _plain(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    name = field.name
-    return pa.array([getattr(row, name) for row in rows], field.type)
-
-
-def _time(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array(np.array([row.time_us for row in rows], "datetime64[us]"), field.type)
-
-
-def _topic(source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array([source.topic] * len(rows), field.type)
-
-
-def _partition(source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array(np.full(len(rows), source.partition, np.int32), field.type)
-
-
-def _offset(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array([row.offset for row in rows], field.type)
-
-
-def _index(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array([row.index for row in rows], field.type)
-
-
-def _client(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array([row.client or UNKNOWN for row in rows], field.type)
-
-
-def _model(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    return pa.array([row.model or UNKNOWN for row in rows], field.type)
-
-
-def _map(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    maps = [getattr(row, field.name) for row in rows]
-    if all(entry is None for entry in maps):
-        return pa.nulls(len(rows), field.type)
-    return pa.array([None if entry is None else list(entry.items()) for entry in maps], field.type)
-
-
-def _input(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    offsets, validity, data = _joined([row.input for row in rows])
-    buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(data)]
-    return pa.Array.from_buffers(field.type, len(rows), buffers)
-
-
-def _scores(_source: Partition, rows: Sequence[Interaction], field: pa.Field) -> pa.Array:
-    offsets, validity, data = _joined([row.scores for row in rows])
-    counts = (offsets // _FLOAT32_BYTES).astype(np.int32)
-    values = pa.Array.from_buffers(
-        pa.float32(), len(data) // _FLOAT32_BYTES, [None, pa.py_buffer(data)]
+def _run_sizes(run: Run) -> NDArray[np.int64]:
+    """Return for each record what `_size_bytes` says of its row."""
+    rows = len(run.at)
+    payload, scores = (
+        np.fromiter(map(len, run.columns[name]), np.int64, rows) for name in ("input", "scores")
     )
-    return pa.Array.from_buffers(
-        field.type, len(rows), [validity, pa.py_buffer(counts)], children=[values]
-    )
-
-
-def _joined(parts: list[bytes | None]) -> tuple[np.ndarray[Any, Any], pa.Buffer | None, bytes]:
-    """Return offsets, validity bitmap (None if all are there) and the bytes in one."""
-    lengths = np.fromiter((len(part) if part else 0 for part in parts), np.int64, len(parts))
-    offsets = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    if None not in parts:
-        return offsets, None, b"".join(parts)  # type: ignore[arg-type]  # just checked
-    present = np.fromiter((part is not None for part in parts), np.bool_, len(parts))
-    validity = pa.py_buffer(np.packbits(present, bitorder="little"))
-    return offsets, validity, b"".join(part for part in parts if part)
-
-
-_COLUMNS: dict[str, Callable[[Partition, Sequence[Interaction], pa.Field], pa.Array]] = {
-    "time": _time,
-    "source": _topic,
-    "source_partition": _partition,
-    "source_offset": _offset,
-    "source_index": _index,
-    "client": _client,
-    "model": _model,
-    "input": _input,
-    "scores": _scores,
-    "params": _map,
-    "groups": _map,
-}
+    return _ROW_OVERHEAD_BYTES + payload + scores

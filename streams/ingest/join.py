@@ -20,10 +20,12 @@ import msgspec
 
 from config.errors import Fatal
 from streams.decode.model import Decoded, Interaction, Part
-from streams.ingest.seen import Seen, fingerprint
+from streams.ingest.seen import Seen, fingerprint, fingerprints
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from streams.decode.runs import Run
 
 JOIN_PARAM = "vedette.join"
 STATE_VERSION = 2
@@ -140,6 +142,35 @@ class Joiner:
         if self._pending:
             out.extend(self._expire(timestamp_ms))
         return self._place(out)
+
+    def add_run(self, run: Run, latest_ms: int) -> list[int] | None:
+        """Take the next records at once, all of them complete events.
+
+        Parameters
+        ----------
+        run
+            Consecutive records.
+        latest_ms
+            Highest of their timestamps.
+
+        Returns
+        -------
+        list or None
+            Which of them are told, by their places in the run; the others came before. None, and
+            nothing is taken, if a half has waited long enough by then: where it is told depends
+            on every single timestamp.
+        """
+        oldest = next(iter(self._pending.values()), None)
+        if oldest is not None and oldest.arrived_ms <= latest_ms - self._timeout_ms:
+            return None
+        self.latest_ms = max(self.latest_ms, latest_ms)
+        add = self._seen.add
+        told = [place for place, mark in enumerate(fingerprints(run)) if add(mark)]
+        if len(told) < len(run.at):
+            self.counts["duplicate"] += len(run.at) - len(told)
+        self._offset = run.columns["offset"][-1]
+        self._next_index = int(bool(told) and told[-1] == len(run.at) - 1)
+        return told
 
     def expire_all(self) -> list[Interaction]:
         """Decide that all halves stay alone, because the partition has gone quiet.

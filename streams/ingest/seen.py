@@ -8,12 +8,16 @@ the same time by the producer's clock, is the same event.
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from streams.decode.model import Part
+
 if TYPE_CHECKING:
     from streams.decode.model import Decoded
+    from streams.decode.runs import Run
 
 _BYTES = 8
 _encode = msgspec.msgpack.Encoder().encode
@@ -26,7 +30,7 @@ def fingerprint(event: Decoded) -> bytes:
     """
     rows = event.rows
     first = rows[0]
-    content = (
+    return _mark(
         event.source,
         event.event_id,
         event.part,
@@ -38,6 +42,20 @@ def fingerprint(event: Decoded) -> bytes:
         first.output_tokens,
         len(first.completion or ""),
     )
+
+
+def fingerprints(run: Run) -> list[bytes]:
+    """Return for each record of a run what `fingerprint` returns for it alone."""
+    columns = run.columns
+    times = columns["time_us"] if run.timed else repeat(None)
+    content = (columns[name] for name in ("input_hash", "scores", "label", "status"))
+    return [
+        _mark(source, event_id, Part.COMPLETE, *known, None, 0)
+        for source, event_id, *known in zip(run.sources, run.ids, times, *content, strict=False)
+    ]
+
+
+def _mark(*content: object) -> bytes:
     return blake2b(_encode(content), digest_size=_BYTES).digest()
 
 

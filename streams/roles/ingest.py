@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 
 from config.errors import ConfigError, Fatal, PoisonRecord
 from streams.decode import RecordDecoder
+from streams.decode.runs import RunDecoder
 from streams.dlq import Call, DeadLetters
 from streams.identity import load_pseudonyms
 from streams.ingest.delivery import Delivery
@@ -33,10 +34,11 @@ from streams.state import SnapshotStore
 from streams.topics import HALVES, INTERACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from config.settings import Settings
     from streams.decode.model import Decoded
+    from streams.decode.runs import Run
     from streams.ingest.frame_builder import Frame
     from streams.roles.base import Chunk, Partition, Record
 
@@ -102,7 +104,9 @@ class IngestRole:
         self._settings = settings.ingest
         self._partitions = settings.partitions
         self._store = SnapshotStore(settings.state)
-        self._decoder = RecordDecoder(settings.ingest, load_pseudonyms(settings))
+        names = load_pseudonyms(settings)
+        self._decoder = RecordDecoder(settings.ingest, names)
+        self._run_decoder = RunDecoder(settings.ingest, names)
         self._producer = Producer(settings.kafka)
         self._dead_letters = DeadLetters(self._producer, group=f"vedette-{self.name}")
         self._delivery = Delivery(self._producer, self._dead_letters, settings.partitions)
@@ -189,14 +193,45 @@ class IngestRole:
         """Run the records through decoder and joiner into the frames; return the others."""
         owned.last_record_s = time.monotonic()
         taken = _Taken([], [])
+        records, done = chunk.records, 0
+        for run in self._runs(owned, chunk):
+            start, stop = run.at[0], run.at[-1] + 1
+            self._take_rows(owned, records[done:start], taken)
+            self._take_run(owned, run, records[start:stop], taken)
+            done = stop
+        self._take_rows(owned, records[done:], taken)
+        self.counts["records"] += len(records)
+        self.counts["refused"] += len(taken.refused)
+        self.counts["forwarded"] += len(taken.halves)
+        FORWARDED.inc(len(taken.halves))
+        if owned.joiner.counts:
+            self._count_joins(owned.joiner)
+        return taken
+
+    def _runs(self, owned: _Owned, chunk: Chunk) -> Iterator[Run]:
+        """Return the usual records, in pieces between which there are others."""
+        is_new = chunk.records[0].offset >= owned.joiner.next_offset
+        run = None
+        if is_new and chunk.source.topic != HALVES:
+            run = self._run_decoder.decode(chunk.records)
+        return iter(()) if run is None else run.pieces()
+
+    def _take_run(self, owned: _Owned, run: Run, records: Sequence[Record], taken: _Taken) -> None:
+        told = owned.joiner.add_run(run, max(record.timestamp for record in records))
+        if told is None:
+            self._take_rows(owned, records, taken)
+            return
+        owned.builder.add_run(run, told)
+        self.counts["interactions"] += len(told)
+
+    def _take_rows(self, owned: _Owned, records: Sequence[Record], taken: _Taken) -> None:
         joiner, add = owned.joiner, owned.builder.add
-        decode = self._decode_half if chunk.source.topic == HALVES else self._decoder.decode
         emitted = 0
-        for record in chunk.records:
+        for record in records:
             if record.offset < joiner.next_offset and self._is_replay(record, joiner):
                 continue
             try:
-                decoded = decode(record)
+                decoded = self._decode(record)
             except PoisonRecord as error:
                 taken.refused.append((record, error))
                 decoded = None
@@ -205,14 +240,12 @@ class IngestRole:
             for row in joiner.add(record.offset, record.timestamp, decoded):
                 add(row)
                 emitted += 1
-        self.counts["records"] += len(chunk.records)
         self.counts["interactions"] += emitted
-        self.counts["refused"] += len(taken.refused)
-        self.counts["forwarded"] += len(taken.halves)
-        FORWARDED.inc(len(taken.halves))
-        if joiner.counts:
-            self._count_joins(joiner)
-        return taken
+
+    def _decode(self, record: Record) -> Decoded | None:
+        if record.topic == HALVES:
+            return unpack_half(record, MAX_REQUEST_BYTES)
+        return self._decoder.decode(record)
 
     def _is_replay(self, record: Record, joiner: Joiner) -> bool:
         """Say whether a record was told before; not if it is younger than all that were.
@@ -224,9 +257,6 @@ class IngestRole:
             return False
         self.counts["replayed"] += 1
         return True
-
-    def _decode_half(self, record: Record) -> Decoded | None:
-        return unpack_half(record, MAX_REQUEST_BYTES)
 
     def _count_joins(self, joiner: Joiner) -> None:
         """Add up what a joiner has counted, and begin anew."""

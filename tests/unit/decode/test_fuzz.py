@@ -12,7 +12,7 @@ from config.errors import PoisonRecord
 from config.settings import IngestSettings
 from streams.decode import Decoded, RecordDecoder
 from streams.decode.reasons import REASONS
-from streams.ingest.frame_builder import to_batch
+from streams.ingest.batches import rows_to_batch
 from streams.roles.base import Partition
 from tests.unit.decode.records import (
     EVENT,
@@ -84,7 +84,7 @@ def outcome(item: Any) -> Decoded | None:
             raise
         return None
     if decoded is not None:
-        to_batch(Partition("events", 2), rows_of(decoded)).validate(full=True)
+        rows_to_batch(Partition("events", 2), rows_of(decoded)).validate(full=True)
         assert all(refusal.error.reason in REASONS for refusal in decoded.refused)
     return decoded
 

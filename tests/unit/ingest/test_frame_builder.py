@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streams.decode import Interaction
 from streams.frames import INTERACTION_SCHEMA, decode_frame
-from streams.ingest.frame_builder import UNKNOWN, FrameBuilder, to_batch
+from streams.ingest.batches import UNKNOWN, rows_to_batch
+from streams.ingest.frame_builder import FrameBuilder
 from streams.partition import partition_of
 from streams.roles.base import Partition
 
@@ -74,7 +75,7 @@ def as_row(values: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=60)
 @given(st.lists(rows, min_size=1, max_size=8))
 def test_a_frame_round_trips(made: list[Interaction]) -> None:
-    batch = to_batch(SOURCE, made)
+    batch = rows_to_batch(SOURCE, made)
     batch.validate(full=True)
     assert batch.schema.equals(INTERACTION_SCHEMA, check_metadata=True)
     for row, values in zip(made, map(as_row, batch.to_pylist()), strict=True):
@@ -121,5 +122,5 @@ def test_flushing_nothing_gives_nothing() -> None:
 
 
 def test_who_and_what_are_never_null() -> None:
-    batch = to_batch(SOURCE, [Interaction("i", 0, 0, 0)])
+    batch = rows_to_batch(SOURCE, [Interaction("i", 0, 0, 0)])
     assert batch["client"].to_pylist() == batch["model"].to_pylist() == [UNKNOWN]

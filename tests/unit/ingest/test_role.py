@@ -137,6 +137,41 @@ async def worker(broker: Broker, tmp_path: Path) -> AsyncIterator[Callable[..., 
         await role.stop()
 
 
+def mixed_chunk() -> list[Any]:
+    """Usual events, some of them wrong or sent again, among halves and a tombstone."""
+    usual = {**EVENT, "response": {"outputs": RESPONSE["outputs"][:1]}}
+    records = [
+        record(usual, {"id": f"r{number % 50}", "status": "x" if number % 20 == 9 else "200"})
+        for number in range(80)
+    ]
+    records[5] = record(REQUEST, {"id": "half", "type": REQUEST_TYPE})
+    records[6] = record(None)
+    records[70] = record(RESPONSE, {"id": "half", "type": RESPONSE_TYPE})
+    for offset, item in enumerate(records):
+        item.offset = offset
+    return records
+
+
+@pytest.mark.parametrize("join_timeout_s", [0.001, 30.0])
+async def test_columns_and_rows_tell_the_same(
+    worker: Callable[..., Any],
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+    join_timeout_s: float,
+) -> None:
+    told = []
+    for min_records in (32, 1000):
+        monkeypatch.setattr("streams.decode.runs.run.MIN_RECORDS", min_records)
+        broker.sent.clear()
+        started = await worker(join_timeout_s=join_timeout_s)
+        await started.process(*mixed_chunk())
+        await started.settled()
+        told.append((broker.interactions(), broker.dead(), started.role.counts))
+    assert told[0] == told[1]
+    assert told[0][2]["duplicate"] > 0
+    assert len(told[0][1]) == 4
+
+
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not condition():  # noqa: ASYNC110 - the role has no event to wait for
