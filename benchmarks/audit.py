@@ -50,7 +50,7 @@ _BARE_INSERT = (
 )
 
 
-class Measured(msgspec.Struct):
+class Measured(msgspec.Struct, gc=False):
     """What windows add up, as audit frames bring it."""
 
     status: int | None

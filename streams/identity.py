@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING
 from config.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from config.settings import Settings
 
 KEY_BYTES = 32
 _DIGEST_BYTES = 16
+_DIGEST_CHARS = 26
 _CACHED_IDENTITIES = 1 << 16
 
 
@@ -130,6 +132,39 @@ def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
     """
     files = ((epoch, _key_file(settings, epoch)) for epoch in range(1, settings.pseudonym_epoch))
     return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
+
+
+def is_pseudonym(text: str) -> bool:
+    """Say whether a text has the form of a pseudonym.
+
+    Examples
+    --------
+    >>> is_pseudonym("u1_a227lep5g3k7kkxk7lum2z7phq"), is_pseudonym("alice")
+    (True, False)
+    """
+    epoch, _, digest = text.partition("_")
+    return epoch[:1] == "u" and epoch[1:].isdigit() and len(digest) == _DIGEST_CHARS
+
+
+def known_as(settings: Settings, kind: str, name: str) -> tuple[str, ...]:
+    """Return what records may call somebody: the pseudonyms of all epochs, newest first.
+
+    The name itself comes last, and alone where no key lies: not every record was made by ingest.
+    """
+    if is_pseudonym(name):
+        return (name,)
+    has_key = settings.pseudonym_key is not None
+    epochs = load_past_pseudonyms(settings)
+    if has_key or _key_file(settings, settings.pseudonym_epoch).exists():
+        epochs.insert(0, load_pseudonyms(settings))
+    return (*(names.of(kind, name) for names in epochs), name)
+
+
+def days_by_tenant(settings: Settings, days: Mapping[str, int]) -> dict[str, int]:
+    """Return what is said of tenants by name for all that records may call them."""
+    return {
+        known: kept for name, kept in days.items() for known in known_as(settings, "tenant", name)
+    }
 
 
 def require_key(settings: Settings) -> None:

@@ -21,6 +21,8 @@ VERDICTS = "vedette.verdicts.v1"
 #: Who read or erased kept content.
 ACCESS = "vedette.access.v1"
 CHECKPOINTS = "vedette.checkpoints.v1"
+#: The hashes of records, 256 to a tile: they name the one that a checkpoint does not fit.
+TILES = "vedette.tiles.v1"
 FEEDBACK = "vedette.feedback.v1"
 #: What each process tells of itself every few seconds.
 VITALS = "vedette.vitals.v1"
@@ -74,5 +76,6 @@ TOPICS: tuple[TopicSpec, ...] = (
     *(TopicSpec(dlq(spec.name), 14 * DAY_MS, partitions=1) for spec in _WITH_DLQ),
     TopicSpec(VERDICTS, -1, cleanup="compact", partitions=1),
     TopicSpec(CHECKPOINTS, -1, partitions=1),
+    TopicSpec(TILES, 30 * DAY_MS, partitions=1),
     TopicSpec(VITALS, DAY_MS, partitions=1),
 )

@@ -1,4 +1,4 @@
-"""One usual record of each format, of the size that producers send."""
+"""Usual records of each format, chats both short and with a history behind a system prompt."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _NOW_MS = 1_795_482_000_000
 _PIXELS = 784
 _TEXT = "Tell me how the moon moves the sea, and why there are two tides a day. "
 _ANSWER = "The moon pulls at the near side more than at the far side, so both bulge. "
+_INSTRUCTIONS = "Answer customers of the shop politely, and never promise a refund yourself.\n"
 _ENVELOPE = {
     "specversion": "1.0",
     "source": "http://gateway/1",
@@ -37,7 +38,7 @@ def samples() -> dict[str, Record]:
     tensor = {"name": "x", "shape": [1, 28, 28], "datatype": "UINT8", "data": pixels}
     scores = {"name": "scores", "shape": [1, 10], "datatype": "FP32", "data": [0.1] * 10}
     event = {"request": {"inputs": [tensor]}, "response": {"outputs": [scores]}}
-    chat = _chat()
+    chat, long_chat = _chat(), _chat(turns=8, instructions=_INSTRUCTIONS * 40)
     return {
         "V2, complete": _cloud(event, _COMPLETE),
         "V2, half": _cloud({"inputs": [tensor]}, _KSERVE),
@@ -45,9 +46,12 @@ def samples() -> dict[str, Record]:
         "V2, binary tensors": _cloud(_binary(bytes(pixels)), _KSERVE),
         "V1": _cloud({"instances": [[value / 255 for value in pixels]]}, _KSERVE),
         "OpenAI chat, complete": _cloud(chat, _COMPLETE),
+        "OpenAI chat, long": _cloud(long_chat, _COMPLETE),
         "OpenAI chat, stream": _cloud(_stream(), _KSERVE.replace("request", "response")),
         "Anthropic": _cloud({**chat["request"], "system": "Be brief."}, _KSERVE),
+        "Anthropic, long": _cloud({**long_chat["request"], "system": "Be brief."}, _KSERVE),
         "LiteLLM": _record(_json(_litellm(chat))),
+        "LiteLLM, long": _record(_json(_litellm(long_chat))),
         "Envoy": _record(_json(_ENVOY)),
         "OTLP JSON": _record(_json(_otlp())),
     }
@@ -83,11 +87,14 @@ def _binary(data: bytes) -> bytes:
     return _json({"inputs": [tensor]}) + data
 
 
-def _chat() -> dict[str, Any]:
-    messages = [
-        {"role": "system", "content": "You are a helpful assistant."},
-        {"role": "user", "content": _TEXT * 10},
-    ]
+def _chat(turns: int = 1, instructions: str = "You are a helpful assistant.") -> dict[str, Any]:
+    messages = [{"role": "system", "content": instructions}]
+    for _ in range(turns - 1):
+        messages += [
+            {"role": "user", "content": _TEXT * 3},
+            {"role": "assistant", "content": _ANSWER * 8},
+        ]
+    messages.append({"role": "user", "content": _TEXT * 10})
     answer = {"index": 0, "message": {"role": "assistant", "content": _ANSWER * 12}}
     return {
         "request": {"model": "llama", "messages": messages, "temperature": 0.7},

@@ -24,7 +24,7 @@ from detectors.query.likeness import DETAILS, Likeness
 from detectors.query.repeats import Repeats
 from detectors.query.ring import MEMORY, Nearest, Queries, Ring
 from detectors.query.shape import ShapeFit, shape_scores
-from detectors.query.views import Shown, Views
+from detectors.query.views import Shown, Views, last_kept
 from detectors.tables import State, nest, pick
 
 if TYPE_CHECKING:
@@ -200,14 +200,15 @@ class Measure:
         Only what is near enough to matter is worth the time.
         """
         details = np.zeros((1 + len(DETAILS), len(near)), np.int64)
-        kept = (~nearest.repeated, ~nearest.repeated & (nearest.crowd > 0))
-        rows = np.flatnonzero((near > FIXED_POINT_ONE) & ~nearest.repeated)
-        view, d2 = self.views.compared(segments, shown, kept, rows)
+        new = ~nearest.repeated
+        last = (last_kept(new), last_kept(new & (nearest.crowd > 0)))
+        rows = np.flatnonzero((near > FIXED_POINT_ONE) & new)
+        view, d2 = self.views.compared(segments, shown, last, rows)
         alike = (d2 >= 0) & (d2 <= self._alike_d2[group[rows]])
         rows, view = rows[alike], view[alike]
         details[0, rows] = FIXED_POINT_ONE
         details[1:, rows] = self._likeness.of(shown.view[rows], view).T
-        self.views.remember(segments, shown, kept)
+        self.views.remember(segments, shown, last)
         return details
 
     def reset(self, slots: NDArray[np.intp]) -> None:

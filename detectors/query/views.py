@@ -46,15 +46,15 @@ class Views:
         self,
         segments: Segments,
         shown: Shown,
-        kept: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        last: tuple[NDArray[np.intp], NDArray[np.intp]],
         rows: NDArray[np.intp],
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Return the view that is nearest to each of ``rows``, and its squared distance by code.
 
         Parameters
         ----------
-        kept
-            Which of the queries, sorted like ``segments``, go to each place.
+        last
+            Of each place, as `last_kept` gives it for the queries, sorted like ``segments``.
         rows
             Sorted positions; distances are -1 where there is nothing to compare with.
         """
@@ -62,7 +62,7 @@ class Views:
         view = np.zeros((len(rows), shown.view.shape[1]), np.uint8)
         best = np.full(len(rows), -1, np.int64)
         for place in range(_PLACES):
-            before = _last_before(kept[place], rows)
+            before = last[place][rows]
             own = before >= start
             code = np.where(
                 own[:, None], shown.code[np.maximum(before, 0)], self.table["code"][slot, place]
@@ -81,14 +81,14 @@ class Views:
         self,
         segments: Segments,
         shown: Shown,
-        kept: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+        last: tuple[NDArray[np.intp], NDArray[np.intp]],
     ) -> None:
         """Keep the last query of each place."""
         ends = segments.starts + segments.counts
         for place in range(_PLACES):
-            last = _last_before(kept[place], ends)
-            fresh = last >= segments.starts
-            slots, rows = segments.slots[fresh], last[fresh]
+            newest = last[place][ends]
+            fresh = newest >= segments.starts
+            slots, rows = segments.slots[fresh], newest[fresh]
             self.table["view"][slots, place] = shown.view[rows]
             self.table["code"][slots, place] = shown.code[rows]
             self.table["held"][slots, place] = True
@@ -102,8 +102,7 @@ class Views:
         self.table.restore(arrays)
 
 
-def _last_before(kept: NDArray[np.bool_], rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the last kept position before each of ``rows``, -1 if there is none."""
-    last = np.maximum.accumulate(np.where(kept, np.arange(len(kept)), -1))
-    before: NDArray[np.intp] = np.r_[-1, last][rows]
-    return before
+def last_kept(kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return the last kept position before each position and the end, -1 if there is none."""
+    last: NDArray[np.intp] = np.r_[-1, np.where(kept, np.arange(len(kept)), -1)]
+    return np.maximum.accumulate(last)

@@ -20,9 +20,9 @@ app = cyclopts.App(name="audit", help="Search the audit trail, and check it.")
 class Filters:
     """Which documents; what is left out does not restrict."""
 
-    client: Annotated[str | None, Parameter(help="pseudonym of the client")] = None
+    client: Annotated[str | None, Parameter(help="the client's name or pseudonym")] = None
     model: Annotated[str | None, Parameter(help="name of the model")] = None
-    tenant: Annotated[str | None, Parameter(help="name of the tenant")] = None
+    tenant: Annotated[str | None, Parameter(help="the tenant's name or pseudonym")] = None
     rule: Annotated[str | None, Parameter(help="alerts of this detector")] = None
     alert: Annotated[str | None, Parameter(help="interactions that this alert names")] = None
     text: Annotated[str | None, Parameter(help="words of the message")] = None
@@ -32,11 +32,13 @@ class Filters:
 
     def query(self, limit: int = 0) -> Query:
         """Return what the stores understand."""
-        from streams.cli.view import interactions_of, parse_time
+        from streams.cli.view import interactions_of, names_of, parse_time
         from streams.store.search import Query
 
         now = datetime.now(UTC)
         values = asdict(self)
+        for kind in ("client", "tenant"):
+            values[kind] = names_of(kind, values[kind])[0]
         since_us = parse_time(values.pop("since"), now)
         until_us = parse_time(values.pop("until"), now)
         alert = values.pop("alert")
@@ -337,8 +339,12 @@ def checkpoint() -> None:
 @app.command
 def erase(
     *,
-    client: Annotated[str | None, Parameter(help="content of this client")] = None,
-    tenant: Annotated[str | None, Parameter(help="content of this tenant")] = None,
+    client: Annotated[
+        str | None, Parameter(help="content of this client, by name or pseudonym")
+    ] = None,
+    tenant: Annotated[
+        str | None, Parameter(help="content of this tenant, by name or pseudonym")
+    ] = None,
     before: Annotated[str | None, Parameter(help="content from before a time")] = None,
     yes: Annotated[bool, Parameter(help="do not ask, erase")] = False,
 ) -> None:
@@ -354,14 +360,18 @@ def erase(
     """
     from config.errors import ConfigError
     from streams.cli.audit_content import erase_content
-    from streams.cli.view import parse_time
+    from streams.cli.view import names_of, parse_time
     from streams.store.erasure import Erasure
 
-    erasure = Erasure(
-        "request", client=client, tenant=tenant, before_us=parse_time(before, datetime.now(UTC))
-    )
-    if not erasure.restricts:
+    before_us = parse_time(before, datetime.now(UTC))
+    if client is None and tenant is None and before_us is None:
         raise ConfigError("say what to erase: --client, --tenant or --before")
     if not yes:
         raise ConfigError("erasing cannot be undone; say --yes")
-    erase_content(erasure)
+    erase_content(
+        [
+            Erasure("request", client=who, tenant=whose, before_us=before_us)
+            for who in names_of("client", client)
+            for whose in names_of("tenant", tenant)
+        ]
+    )

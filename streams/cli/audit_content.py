@@ -21,6 +21,8 @@ from streams.store.logs import Logs, SegmentRules
 from streams.store.sqlite import AuditWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from config.settings import Settings
     from streams.content.keeper import Content
     from streams.store.erasure import Erasure
@@ -63,13 +65,16 @@ def search_content(query: Query, words: str, reason: str, limit: int) -> list[Do
     return found[: max(0, limit)]
 
 
-def erase_content(erasure: Erasure) -> None:
-    """Destroy keys, and in the embedded store bodies; say how much."""
+def erase_content(erasures: Sequence[Erasure]) -> None:
+    """Destroy keys, and in the embedded store bodies; say how much.
+
+    Several erasures are one of somebody who has several pseudonyms.
+    """
     settings = load_settings()
     embedded = settings.index.store == "sqlite"
     keys = ContentKeys(settings.content_keys)
     if settings.content_keys.is_dir():
-        who = {"client": erasure.client, "tenant": erasure.tenant}
+        who = {"client": erasures[0].client, "tenant": erasures[0].tenant}
         # Whose content it was is not told, only what kind of erasure it is.
         kinds = {name: "one" for name, value in who.items() if value is not None}
         record_access(new_access("content-erasure", "request", query=kinds), settings.kafka)
@@ -78,10 +83,10 @@ def erase_content(erasure: Erasure) -> None:
             f"there are no keys of content at {settings.content_keys}: run this where `detect` "
             "runs; documents in Elasticsearch go by its retention"
         )
-    count = _destroyed(keys, erasure)
+    count = sum(_destroyed(keys, erasure) for erasure in erasures)
     sys.stdout.write(f"{count:,} keys of kept content were destroyed\n")
     if embedded:
-        sys.stdout.write(f"the content of {_emptied(settings, erasure):,} documents was erased\n")
+        sys.stdout.write(f"the content of {_emptied(settings, erasures):,} documents was erased\n")
 
 
 def _destroyed(keys: ContentKeys, erasure: Erasure) -> int:
@@ -93,7 +98,7 @@ def _destroyed(keys: ContentKeys, erasure: Erasure) -> int:
     return keys.expire(before, tenant=erasure.tenant)
 
 
-def _emptied(settings: Settings, erasure: Erasure) -> int:
+def _emptied(settings: Settings, erasures: Sequence[Erasure]) -> int:
     if not settings.audit_database.is_file():
         raise ConfigError(f"there is no audit database at {settings.audit_database}")
     signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
@@ -101,7 +106,7 @@ def _emptied(settings: Settings, erasure: Erasure) -> int:
     writer = AuditWriter(settings.audit_database, logs=logs)
     writer.open()
     try:
-        return writer.erase(erasure).result()
+        return sum(writer.erase(erasure).result() for erasure in erasures)
     finally:
         writer.close()
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from config.settings import load_settings
 from streams.cli.audit_check import tell
-from streams.ledger.kafka import INDEXED, indexed_records, published_segments
+from streams.ledger.kafka import INDEXED, indexed_records, published_segments, published_tiles
 from streams.ledger.merkle import leaf_hash
 from streams.ledger.replica import Held, verify_held
 from streams.ledger.trail import TrailReport
 from streams.roles.index import DEAD_LETTER_TOPICS, build_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from config.settings import Settings
-    from streams.ledger.log import Segment
     from streams.ledger.note import NoteVerifier
-    from streams.ledger.report import Report
 
 
 class _Partition:
@@ -28,6 +25,11 @@ class _Partition:
     def __init__(self, first_offset: int) -> None:
         self.whole = first_offset == 0
         self.leaves: dict[str, bytes] = {}
+
+    @property
+    def held(self) -> list[Held]:
+        """Its records in their order, each once."""
+        return [Held(*item) for item in self.leaves.items()]
 
 
 def check_topics(verifier: NoteVerifier, *, as_json: bool) -> None:
@@ -45,11 +47,22 @@ def check_topics(verifier: NoteVerifier, *, as_json: bool) -> None:
 async def verify_topics(settings: Settings, verifier: NoteVerifier) -> TrailReport:
     """Return what is wrong with the records that Kafka still holds."""
     published = await published_segments(settings.kafka)
+    tiles = await published_tiles(settings.kafka)
     partitions = await _held(settings)
+    # Also those that no key of ours signed: they are faults themselves.
+    logs = Counter(map(_source, published))
     reports = tuple(
-        _verified(origin, segments, partitions, verifier)
+        verify_held(
+            origin,
+            partitions[source].held,
+            segments,
+            verifier,
+            whole=partitions[source].whole,
+            alone=logs[source] == 1,
+            tiles=tiles.get(origin, {}),
+        )
         for origin, segments in sorted(published.items())
-        if _source(origin) in partitions
+        if (source := _source(origin)) in partitions
     )
     faults = tuple(fault for report in reports for fault in report.faults)
     return TrailReport(reports, faults)
@@ -67,17 +80,6 @@ async def _held(settings: Settings) -> dict[str, _Partition]:
         for row in build_rows(records, settings.elastic.namespace)[0]:
             partition.leaves.setdefault(row.event_id, leaf_hash(row.body))
     return found
-
-
-def _verified(
-    origin: str,
-    segments: Sequence[Segment],
-    partitions: Mapping[str, _Partition],
-    verifier: NoteVerifier,
-) -> Report:
-    partition = partitions[_source(origin)]
-    held = [Held(*item) for item in partition.leaves.items()]
-    return verify_held(origin, held, segments, verifier, whole=partition.whole)
 
 
 def _source(origin: str) -> str:

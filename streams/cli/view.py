@@ -141,10 +141,18 @@ def audit_trail() -> Iterator[ProvenTrail]:
         from streams.elastic.trail import ElasticTrail
 
         with open_client(settings.elastic) as client:
-            yield ElasticTrail(client)
+            yield ElasticTrail(client, settings.elastic.namespace)
         return
     with open_reader(settings.audit_database) as connection:
         yield SqliteTrail(connection)
+
+
+def names_of(kind: str, name: str | None) -> tuple[str | None, ...]:
+    """Return what records may call somebody, the usual first; (None,) if nobody is meant."""
+    from config.settings import load_settings
+    from streams.identity import known_as
+
+    return (None,) if name is None else known_as(load_settings(), kind, name)
 
 
 def print_lines(documents: Sequence[Document]) -> None:

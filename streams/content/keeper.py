@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidTag
 
 from config.errors import VedetteError
 from streams.content.keys import ContentKeys
+from streams.identity import known_as, load_pseudonyms
 from streams.redact import Redactor
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Keeper:
     keys
         Of the clients and days.
     tenants
-        Whose content may be kept.
+        Whose content may be kept, as records name them.
     max_chars
         Kept of one text.
     """
@@ -97,7 +98,9 @@ def make_keeper(settings: Settings) -> Keeper | None:
     content = settings.content
     if not content.tenants:
         return None
-    return Keeper(ContentKeys(settings.content_keys), content.tenants, content.max_chars)
+    load_pseudonyms(settings)  # the first role of an installation makes the key
+    tenants = [known for name in content.tenants for known in known_as(settings, "tenant", name)]
+    return Keeper(ContentKeys(settings.content_keys), tuple(tenants), content.max_chars)
 
 
 class _Id(msgspec.Struct):

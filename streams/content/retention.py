@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from streams.content.keys import ContentKeys
+from streams.hourly import Hourly
+from streams.identity import days_by_tenant
 
 if TYPE_CHECKING:
     from datetime import date
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-EVERY_S = 3600.0
 
 
 class Retention:
@@ -31,36 +31,27 @@ class Retention:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings.content
+        self._settings = settings
         self._keys = ContentKeys(settings.content_keys)
-        self._task: asyncio.Task[None] | None = None
+        self._hourly = Hourly(self._expire, name="shred content by its retention")
 
     def start(self) -> None:
         """Begin, if content is kept for a time only."""
-        if self._settings.retention_days or self._settings.tenant_retention_days:
-            self._task = asyncio.create_task(self._keep_expiring())
+        content = self._settings.content
+        if content.retention_days or content.tenant_retention_days:
+            self._hourly.start()
 
     async def stop(self) -> None:
         """End."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._hourly.stop()
 
-    async def _keep_expiring(self) -> None:
-        while True:
-            today = datetime.now(UTC).date()
-            try:
-                count = await asyncio.to_thread(expire, self._keys, self._settings, today)
-            except OSError as error:
-                _tell(error)
-            else:
-                if count:
-                    log.info("content was shredded by its retention", keys=count)
-            await asyncio.sleep(EVERY_S)
-
-
-def _tell(error: OSError) -> None:
-    log.error("keys could not be destroyed, trying again later", error=type(error).__name__)
+    async def _expire(self) -> None:
+        content = self._settings.content
+        days = days_by_tenant(self._settings, content.tenant_retention_days)
+        known = content.model_copy(update={"tenant_retention_days": days})
+        count = await asyncio.to_thread(expire, self._keys, known, datetime.now(UTC).date())
+        if count:
+            log.info("content was shredded by its retention", keys=count)
 
 
 def expire(keys: ContentKeys, settings: ContentSettings, today: date) -> int:

@@ -17,6 +17,7 @@ from streams.decode.texts import failure_code, flat_text
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
+    from streams.decode.signs import Signs
 
 _MAX_BLOCKS = 4096
 
@@ -94,8 +95,13 @@ class AnthropicDecoder:
         self._response = msgspec.json.Decoder(Response)
         self._events = msgspec.json.Decoder(list[Event])
 
-    def complete(self, body: bytes) -> None:
-        """Leave complete events to the two halves."""
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body may be a request of this format."""
+        return signs.messages is not UNSET
+
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body may be a response of this format."""
+        return signs.type is not UNSET
 
     def request(self, body: Body) -> RequestBody | None:
         """Decode a request body; None without ``messages``."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from config.settings import IngestSettings
     from streams.decode.json_body import Body
     from streams.decode.model import RequestBody, ResponseBody
+    from streams.decode.signs import Signs
 
 INT32_MAX = (1 << 31) - 1
 
@@ -38,18 +39,22 @@ class Limits(NamedTuple):
 class BodyDecoder(Protocol):
     """One format of request and response bodies.
 
-    Every method returns None if the JSON is of another format, and raises `PoisonRecord` if it
-    is of this format and wrong, or no JSON at all.
+    A half is given to the first format that may know it by its signs. Every other method returns
+    None if the JSON is of another format after all, and raises `PoisonRecord` if it is of this
+    format and wrong, or no JSON at all.
     """
+
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body may be a request of this format."""
+
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body may be a response of this format."""
 
     def request(self, body: Body) -> RequestBody | None:
         """Decode a request body."""
 
     def response(self, body: Body) -> ResponseBody | None:
         """Decode a response body."""
-
-    def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
-        """Decode ``{"request": ..., "response": ...}`` in one pass where that is faster."""
 
     def stream(self, chunks: bytes) -> ResponseBody | None:
         """Put a streamed response together from the JSON array of its chunks."""

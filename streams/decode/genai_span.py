@@ -61,6 +61,8 @@ _PARAMS = (
     "choice.count",
     "encoding_formats",
 )
+_PARAM_NAMES = {_PARAM_PREFIX + name: name for name in _PARAMS}
+_SCALARS = (str, int, float)
 _ASKED = ("gen_ai.system_instructions", "gen_ai.input.messages", "gen_ai.prompt", "input.value")
 _ANSWERED_WITH = ("gen_ai.output.messages", "gen_ai.completion", "output.value")
 #: Flattened lists of messages: ``<prefix>.<n>...<ending>``.
@@ -108,7 +110,7 @@ def call_of(span: Span, limit: int) -> Event | None:
         latencyus=str(duration_us) if span.end_ns else None,
         traceparent=_traceparent(span),
     )
-    given = {name: found.get(_PARAM_PREFIX + name) for name in _PARAMS}
+    given = {name: found[key] for key, name in _PARAM_NAMES.items() if key in found}
     params = as_params({name: value for name, value in given.items() if _is_scalar(value)})
     request = RequestBody(
         operation, [RequestRow(prompt=_texts(found, _ASKED, _ASKED_LISTS))], params=params
@@ -170,7 +172,11 @@ def _unpacked(value: Any) -> list[str]:
 
 
 def _first(found: Attributes, names: tuple[str, ...]) -> Any:
-    return next((found[name] for name in names if found.get(name) is not None), None)
+    for name in names:
+        value = found.get(name)
+        if value is not None:
+            return value
+    return None
 
 
 def _text(value: Any, limit: int) -> str | None:
@@ -183,7 +189,7 @@ def _text(value: Any, limit: int) -> str | None:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float)
+    return isinstance(value, _SCALARS)
 
 
 def _status(value: Any) -> str:

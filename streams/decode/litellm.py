@@ -64,6 +64,8 @@ _ANSWERED, _FAILED = 200, 500
 _MICRO = 1_000_000
 _MAX_TIME_S = 1e11
 
+_SCALARS = (str, int, float, bool)
+
 
 class Payload(msgspec.Struct, gc=False):
     """The fields that are read."""
@@ -192,7 +194,8 @@ class LiteLlmFormat:
 
     def _request(self, payload: Payload) -> RequestBody:
         given = _members(payload.model_parameters)
-        params = as_params({name: _scalar(given.get(name)) for name in _PARAMS}) or {}
+        asked = {name: given[name] for name in _PARAMS if name in given}
+        params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
@@ -302,7 +305,7 @@ def _text(value: Any) -> str | None:
 
 
 def _scalar(value: Any) -> Any:
-    return value if isinstance(value, str | int | float | bool) else None
+    return value if isinstance(value, _SCALARS) else None
 
 
 def _whole(value: object) -> int | None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
+    from streams.decode.signs import Signs
 
 #: More values per row than this are no class scores (a segmentation, a generated image).
 MAX_SCORES = 4096
@@ -114,6 +115,14 @@ class OipV2Decoder:
         self._response = msgspec.json.Decoder(Response)
         self._loose_response = msgspec.json.Decoder(LooseResponse)
         self._failure = msgspec.json.Decoder(Failure)
+
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body may be a request of this format."""
+        return signs.inputs is not UNSET
+
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body may be a response of this format."""
+        return signs.outputs is not UNSET or signs.error is not UNSET
 
     def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
         """Decode a complete event; None if it is not the usual kind of one."""

@@ -36,6 +36,7 @@ from streams.decode.tensor import pack
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
+    from streams.decode.signs import Signs
 
 _HASH_DIGITS = 16
 _FLOAT32_BYTES = 4
@@ -54,42 +55,35 @@ class Request(Sampling, gc=False, kw_only=True):
     user: str | None = None
 
 
-class _Signs(msgspec.Struct, gc=False):
-    messages: msgspec.Raw | UnsetType = UNSET
-    prompt: msgspec.Raw | UnsetType = UNSET
-    input: msgspec.Raw | UnsetType = UNSET
-    model: msgspec.Raw | UnsetType = UNSET
-    choices: msgspec.Raw | UnsetType = UNSET
-    object: msgspec.Raw | UnsetType = UNSET
-    output: msgspec.Raw | UnsetType = UNSET
-    error: msgspec.Raw | UnsetType = UNSET
-    # of Anthropic's messages and of the Responses API, which have decoders of their own
-    system: msgspec.Raw | UnsetType = UNSET
-    anthropic_version: msgspec.Raw | UnsetType = UNSET
-    stop_sequences: msgspec.Raw | UnsetType = UNSET
-    instructions: msgspec.Raw | UnsetType = UNSET
-    max_output_tokens: msgspec.Raw | UnsetType = UNSET
-    previous_response_id: msgspec.Raw | UnsetType = UNSET
-
-
 class OpenAiDecoder:
     """Decodes OpenAI-style JSON bodies."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._signs = msgspec.json.Decoder(_Signs)
         self._request = msgspec.json.Decoder(Request)
         self._response = msgspec.json.Decoder(Response)
         self._chunks = msgspec.json.Decoder(list[Chunk])
 
-    def complete(self, body: bytes) -> None:
-        """Leave complete events to the two halves: texts gain nothing from one pass."""
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body has ``messages``, ``prompt`` or ``input``, and no other API's sign."""
+        if signs.messages is not UNSET:
+            return signs.system is signs.anthropic_version is signs.stop_sequences is UNSET
+        if signs.prompt is not UNSET:
+            return signs.input is UNSET
+        if isinstance(signs.input, UnsetType) or signs.model is UNSET:
+            return False
+        if not signs.instructions is signs.max_output_tokens is signs.previous_response_id is UNSET:
+            return False
+        return not _ITEMS.match(bytes(memoryview(signs.input)[:_HEAD]))
 
-    def request(self, body: Body) -> RequestBody | None:
-        """Decode a request body; None without ``messages``, ``prompt`` or ``input``."""
-        signs = try_decode_json(self._signs, body)
-        if signs is None or not _asks(signs):
-            return None
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body has ``choices``, ``object`` or ``error``."""
+        if signs.choices is UNSET and signs.output is not UNSET:
+            return False
+        return not signs.choices is signs.object is signs.error is UNSET
+
+    def request(self, body: Body) -> RequestBody:
+        """Decode a request body."""
         request = decode_json(self._request, body)
         operation, prompt = self._prompt(request)
         limit = self._limits.identity_bytes
@@ -101,11 +95,8 @@ class OpenAiDecoder:
             params=request.params(),
         )
 
-    def response(self, body: Body) -> ResponseBody | None:
-        """Decode a response body; None without ``choices``, ``object`` or ``error``."""
-        signs = try_decode_json(self._signs, body)
-        if signs is None or not _answers(signs):
-            return None
+    def response(self, body: Body) -> ResponseBody:
+        """Decode a response body."""
         return self._read_response(decode_json(self._response, body))
 
     def stream(self, chunks: bytes) -> ResponseBody | None:
@@ -138,25 +129,6 @@ class OpenAiDecoder:
             return None
         text = response.error.code or response.error.type or "error"
         return str(text)[: self._limits.identity_bytes]
-
-
-def _asks(signs: _Signs) -> bool:
-    if signs.messages is not UNSET:
-        others = (signs.system, signs.anthropic_version, signs.stop_sequences)
-        return others == (UNSET,) * 3
-    if signs.prompt is not UNSET:
-        return signs.input is UNSET
-    if isinstance(signs.input, UnsetType) or signs.model is UNSET:
-        return False
-    others = (signs.instructions, signs.max_output_tokens, signs.previous_response_id)
-    head = bytes(memoryview(signs.input)[:_HEAD])
-    return others == (UNSET,) * 3 and not _ITEMS.match(head)
-
-
-def _answers(signs: _Signs) -> bool:
-    if signs.output is not UNSET and signs.choices is UNSET:
-        return False
-    return (signs.choices, signs.object, signs.error) != (UNSET,) * 3
 
 
 def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:

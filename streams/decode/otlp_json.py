@@ -203,8 +203,9 @@ def _value(value: _AnyValue | None, depth: int) -> Any:
         return _attributes(decode_json(_KEY_VALUES, value.kvlistValue).values, depth + 1)
     if value.intValue is not None:
         return _integer(value.intValue)
-    scalars = (value.stringValue, value.boolValue, value.doubleValue)
-    return next((scalar for scalar in scalars if scalar is not None), None)
+    if value.stringValue is not None:
+        return value.stringValue
+    return value.doubleValue if value.boolValue is None else value.boolValue
 
 
 def _integer(value: int | str) -> int:

@@ -6,27 +6,44 @@ its own first bytes; the content type only decides between formats that have no 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from config.errors import PoisonRecord
 from streams.decode import oip_binary
-from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
+from streams.decode.json_body import (
+    check_utf8,
+    decode_json,
+    refuse_duplicate_keys,
+    try_decode_json,
+)
 from streams.decode.media import Media, media_of
 from streams.decode.model import Part, RequestBody, ResponseBody
 from streams.decode.oip_protobuf import OipProtobufDecoder
+from streams.decode.oip_v2 import OipV2Decoder
 from streams.decode.reasons import poison
+from streams.decode.signs import Signs
 from streams.decode.sse import is_stream, join_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from streams.decode.body import BodyDecoder, Limits
     from streams.decode.json_body import Body
 
 _JSON_BEGINNINGS = (b"{", b"[")
+_JSON_ENDS = (b"}", b"]", b" ", b"\t", b"\r", b"\n")
 _NULL = b"null"
+#: What tensors have in their beginning; those that have it later are read too, in more passes.
+_TENSORS = b'puts"'  # of inputs and of outputs
+_HEAD_BYTES = 64
+#: Of JSON that is no object.
+_NO_SIGNS = Signs()
+
+T = TypeVar("T", RequestBody, ResponseBody)
+_Reader = tuple[Callable[[Signs], bool], Callable[["Body"], T | None]]
 
 
 class _Halves(msgspec.Struct, gc=False):
@@ -53,7 +70,11 @@ class BodyReader:
         self.limits = limits
         self.protobuf = OipProtobufDecoder(limits)
         self._binary = oip_binary.OipBinaryDecoder(limits)
+        self._tensors = OipV2Decoder(limits)
         self._formats = [make(limits) for make in formats]
+        self._asking = [(item.asks, item.request) for item in self._formats]
+        self._answering = [(item.answers, item.response) for item in self._formats]
+        self._signs = msgspec.json.Decoder(Signs)
         self._halves = msgspec.json.Decoder(_Halves)
         self._text = msgspec.json.Decoder(str)
 
@@ -99,6 +120,8 @@ class BodyReader:
                 return other
         if part is Part.REQUEST:
             _check_request_type(content_type, body)
+        if not body.endswith(_JSON_ENDS) and oip_binary.SIGN in body:
+            return self._read_binary(part, body, json_bytes)
         try:
             return self.read_json(part, body)
         except PoisonRecord:
@@ -167,11 +190,7 @@ class BodyReader:
         PoisonRecord
             If it is in no format that is known, or malformed.
         """
-        for body_format in self._formats:
-            request = body_format.request(body)
-            if request is not None:
-                return request
-        raise poison("unknown_format")
+        return self._first(self._asking, body)
 
     def response(self, body: Body) -> ResponseBody:
         """Read a response in JSON, leaving duplicate keys to the caller.
@@ -181,16 +200,27 @@ class BodyReader:
         PoisonRecord
             If it is in no format that is known, or malformed.
         """
-        for body_format in self._formats:
-            response = body_format.response(body)
-            if response is not None:
-                return response
+        return self._first(self._answering, body)
+
+    def _first(self, readers: Sequence[_Reader[T]], body: Body) -> T:
+        """Return what the first format reads that knows the body by its signs."""
+        # tensors are the first format: many numbers need no pass that only skips them
+        if _TENSORS in bytes(memoryview(body)[:_HEAD_BYTES]):
+            _, read = readers[0]
+            found = read(body)
+            if found is not None:
+                return found
+        signs = try_decode_json(self._signs, body) or _NO_SIGNS
+        for knows, read in readers:
+            found = read(body) if knows(signs) else None
+            if found is not None:
+                return found
         raise poison("unknown_format")
 
     def _complete(self, value: bytes) -> tuple[RequestBody | None, ResponseBody | None]:
         """Return both halves; a request that was refused unread may be null beside its error."""
-        for body_format in self._formats:
-            both = body_format.complete(value)
+        if _TENSORS in value[:_HEAD_BYTES]:
+            both = self._tensors.complete(value)
             if both is not None:
                 return both
         halves = decode_json(self._halves, value)

@@ -111,21 +111,32 @@ class RecordDecoder:
             return None
         if len(value) > self._max_record_bytes:
             raise poison("too_large")
-        attributes = read_headers(record.headers, self._max_identity_bytes)
-        source = self._sources.get(record.topic) if self._sources else None
-        formats = self._formats if source is None else source.formats
-        for record_format in formats:
-            events = record_format.events(record, value, attributes)
-            if events is not None:
-                break
-        else:
-            is_auto = source is None or source.is_auto
-            raise poison("no_envelope" if is_auto else "another_format")
-        if source is not None:
-            source.apply(events, record, self._max_identity_bytes)
+        events, record_format = self.events(record, value)
         if len(events) == 1:
             return self._decoded(record, events[0], 0)
         return self._decode_many(record, value, events, record_format)
+
+    def events(
+        self, record: Record, value: bytes
+    ) -> tuple[Sequence[Event | Refused], RecordFormat]:
+        """Return what a record says, with nothing hashed or masked yet, and its format.
+
+        Raises
+        ------
+        PoisonRecord
+            If it is of no format that is known, or wrong.
+        """
+        attributes = read_headers(record.headers, self._max_identity_bytes)
+        source = self._sources.get(record.topic) if self._sources else None
+        for record_format in self._formats if source is None else source.formats:
+            events = record_format.events(record, value, attributes)
+            if events is None:
+                continue
+            if source is not None:
+                source.apply(events, record, self._max_identity_bytes)
+            return events, record_format
+        is_auto = source is None or source.is_auto
+        raise poison("no_envelope" if is_auto else "another_format")
 
     def _decoded(self, record: Record, event: Event | Refused, first: int) -> Decoded:
         if isinstance(event, Refused):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import UNSET
 
 from streams.decode.json_body import try_decode_json
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
@@ -15,6 +16,7 @@ from streams.decode.v1 import V1Decoder, answer
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
+    from streams.decode.signs import Signs
 
 
 class _Tensor(msgspec.Struct, gc=False):
@@ -46,8 +48,13 @@ class SeldonV1Decoder:
         self._rows = V1Decoder(limits)
         self._message = msgspec.json.Decoder(_Message)
 
-    def complete(self, body: bytes) -> None:
-        """Leave complete events to the two halves."""
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body may be a request of this format."""
+        return signs.data is not UNSET or signs.strData is not UNSET
+
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body may be a response of this format."""
+        return self.asks(signs) or signs.status is not UNSET
 
     def stream(self, chunks: bytes) -> None:
         """Leave streams to others: the protocol has none."""

@@ -76,7 +76,9 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
 
 def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
     for name in _TEXT_MEMBERS:
-        member = members.get(name)
+        if name not in members:
+            continue
+        member = members[name]
         if isinstance(member, dict):
             texts.append(msgspec.json.encode(member).decode())
         elif member is not None:

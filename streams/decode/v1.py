@@ -24,6 +24,7 @@ from streams.decode.tensor import MAX_DIMENSIONS, flatten, pack
 if TYPE_CHECKING:
     from streams.decode.body import Limits
     from streams.decode.json_body import Body
+    from streams.decode.signs import Signs
 
 _FLOAT64_BYTES = 8
 _NUMBERS = {int, float}
@@ -46,8 +47,13 @@ class V1Decoder:
         self._request = msgspec.json.Decoder(_Request)
         self._response = msgspec.json.Decoder(_Response)
 
-    def complete(self, body: bytes) -> None:
-        """Leave complete events to the two halves."""
+    def asks(self, signs: Signs) -> bool:
+        """Say whether a body may be a request of this format."""
+        return signs.instances is not UNSET
+
+    def answers(self, signs: Signs) -> bool:
+        """Say whether a body may be a response of this format."""
+        return signs.predictions is not UNSET
 
     def stream(self, chunks: bytes) -> None:
         """Leave streams to others: the protocol has none."""

@@ -19,8 +19,8 @@ from elasticsearch import ApiError, UnsupportedProductError
 from config.errors import Fatal
 from streams.elastic.client import error_type
 from streams.elastic.errors import AccessRefused, NotSetUp
+from streams.elastic.in_flight import InFlight
 from streams.elastic.metrics import DOCUMENTS, RETRIES, WINDOW
-from streams.elastic.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -82,7 +82,7 @@ class BulkWriter:
     def __init__(self, client: AsyncElasticsearch, settings: ElasticSettings) -> None:
         self._client = client
         self._settings = settings
-        self.window = Window(settings.max_requests)
+        self.in_flight = InFlight(settings.max_requests)
         self._stalled = False
 
     async def write(self, items: Sequence[Item]) -> list[Refusal]:
@@ -123,7 +123,7 @@ class BulkWriter:
         failures = overloads = 0
         while part:
             try:
-                async with self.window:
+                async with self.in_flight:
                     rest, overloaded = await self._attempt(part, refused)
             except _TooLarge:
                 return refused + await self._deliver_halves(part)
@@ -165,8 +165,8 @@ class BulkWriter:
         rest = self._sort_out(part, answer.body["items"], refused)
         if rest:
             return _Rest(rest, overloaded=True)
-        self.window.grow()
-        WINDOW.set(self.window.size)
+        self.in_flight.grow()
+        WINDOW.set(self.in_flight.size)
         self._tell_recovery()
         return _Rest([], overloaded=False)
 
@@ -203,8 +203,8 @@ class BulkWriter:
         return rest
 
     def _slow_down(self, why: str) -> None:
-        self.window.halve()
-        WINDOW.set(self.window.size)
+        self.in_flight.halve()
+        WINDOW.set(self.in_flight.size)
         if not self._stalled:
             self._stalled = True
             log.warning("Elasticsearch takes no documents now, waiting", why=why)

@@ -14,7 +14,7 @@ import msgspec
 
 from streams.elastic.bulk import Item
 from streams.elastic.document import Place, base36, id_prefix, with_place
-from streams.ledger.log import Log, LogState, closed_at
+from streams.ledger.log import Log, LogState
 from streams.ledger.merkle import leaf_hash
 from streams.store.window_document import window_row
 from streams.store.windows import DEFAULT_RULES, Windows
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from streams.ledger.log import Segment
     from streams.ledger.note import NoteSigner
+    from streams.ledger.tiles import Tile
     from streams.store.row import Row
     from streams.store.windows import Closed, WindowRules
 
@@ -79,11 +80,20 @@ class PartitionLog:
         The data stream of the documents.
     windows
         How long windows are.
+    leaves
+        The newest hashes of the log, as `Log` takes them.
     """
 
-    def __init__(self, saved: SavedLog, stream: str, windows: WindowRules = DEFAULT_RULES) -> None:
+    def __init__(
+        self,
+        saved: SavedLog,
+        stream: str,
+        windows: WindowRules = DEFAULT_RULES,
+        *,
+        leaves: Sequence[bytes] = (),
+    ) -> None:
         self.next_offset = saved.next_offset
-        self._log = Log(saved.state)
+        self._log = Log(saved.state, leaves)
         self._orders = dict(saved.orders)
         self._recent = dict.fromkeys(saved.recent)
         self._stream = stream
@@ -142,7 +152,7 @@ class PartitionLog:
 
     def closed(self, size: int) -> None:
         """Take into account that a checkpoint covers ``size`` records."""
-        self._log = Log(closed_at(self._log.state, size))
+        self._log.cover(size)
 
     def _finish(self, closed: Sequence[Closed]) -> None:
         rows = [window_row(item, self._namespace) for item in closed]
@@ -163,6 +173,10 @@ class PartitionLog:
         if len(self._recent) > RECENT_IDS:
             del self._recent[next(iter(self._recent))]
         return True
+
+    def tiles(self, size: int) -> tuple[Tile, ...]:
+        """Return the tiles of the first ``size`` records that no checkpoint covers yet."""
+        return self._log.tiles(size)
 
 
 def close(saved: SavedLog, signer: NoteSigner, time: str) -> tuple[SavedLog, Segment]:

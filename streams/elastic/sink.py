@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from elasticsearch import ApiError
-from elasticsearch import ConnectionError as ElasticConnectionError
 
 from config.errors import Fatal, PoisonRecord
 from streams.elastic.bulk import BulkWriter, Item
 from streams.elastic.client import make_client
 from streams.elastic.document import without_content
+from streams.elastic.held import filled_places, open_leaves
 from streams.elastic.logs import PartitionLog, Placed, SavedLog, close
 from streams.elastic.metrics import DOCUMENTS, LAG
 from streams.elastic.outbox import Outbox
 from streams.elastic.streams import checkpoint_document, stream_of
-from streams.ledger.log import closed_at, new_origin
+from streams.ledger.log import Closing, closed_at, new_origin
 from streams.respond.times import iso
 from streams.state import SnapshotStore
 from streams.store.windows import window_rules
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from streams.ledger.note import NoteSigner
     from streams.roles.base import Chunk, Partition
     from streams.store.row import Row
-    from streams.store.sink import OnSegments
+    from streams.store.sink import OnClosed
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +45,6 @@ STAGE = "index"
 #: A release does not wait longer for Elasticsearch to take the last checkpoint.
 LAST_CHECKPOINT_S = 5.0
 RETRY_AFTER_S = 5.0
-_FOUND_PAGE = 10_000
 
 
 @dataclass(slots=True)
@@ -97,8 +95,8 @@ class ElasticSink:
         Where Elasticsearch and the state are.
     signer
         Signs checkpoints.
-    on_segments
-        Called with closed segments.
+    on_closed
+        Called with segments that were closed.
     dead_letters
         Take the documents that Elasticsearch refuses.
     """
@@ -107,12 +105,12 @@ class ElasticSink:
         self,
         settings: Settings,
         signer: NoteSigner,
-        on_segments: OnSegments,
+        on_closed: OnClosed,
         dead_letters: DeadLetters,
     ) -> None:
         self._settings = settings
         self._signer = signer
-        self._on_segments = on_segments
+        self._on_closed = on_closed
         self._dead_letters = dead_letters
         self._store = SnapshotStore(settings.state)
         self._windows = window_rules(settings.index)
@@ -137,8 +135,9 @@ class ElasticSink:
                 filled: set[int] = set()
             else:
                 saved = msgspec.json.decode(read[1], type=SavedLog)
-                made = PartitionLog(saved, stream, self._windows)
-                filled = await self._filled(stream, saved)
+                leaves = await open_leaves(self._client, stream, saved)
+                made = PartitionLog(saved, stream, self._windows, leaves=leaves)
+                filled = await filled_places(self._client, stream, saved)
                 made.sent(await self._outbox.arrived(saved.due))
             owned = _Owned(made, made.saved(), filled)
             if owned.saved.size > owned.saved.closed:
@@ -199,41 +198,6 @@ class ElasticSink:
         ]
         DOCUMENTS.labels(outcome="replayed").inc(len(placed.items) - len(kept))
         return kept
-
-    async def _filled(self, stream: str, saved: SavedLog) -> set[int]:
-        """Return the places after the saved ones that hold a document already.
-
-        An id is unique in one backing index only; after a rollover a replay would make doubles.
-        """
-        found: set[int] = set()
-        after = saved.size - 1
-        try:
-            await self._client.indices.refresh(index=stream, ignore_unavailable=True)
-            while True:
-                answer = await self._client.search(
-                    index=stream,
-                    ignore_unavailable=True,
-                    size=_FOUND_PAGE,
-                    source=False,
-                    query={
-                        "bool": {
-                            "filter": [
-                                {"term": {"vedette.chain.log": saved.origin}},
-                                {"range": {"event.sequence": {"gt": after}}},
-                            ]
-                        }
-                    },
-                    sort=[{"event.sequence": "asc"}],
-                )
-                places = [int(hit["sort"][0]) for hit in answer["hits"]["hits"]]
-                found.update(places)
-                if len(places) < _FOUND_PAGE:
-                    return found
-                after = places[-1]
-        except (ApiError, ElasticConnectionError) as error:
-            # Create with a fixed id still refuses doubles, unless a rollover came between.
-            log.warning("replays could not be looked up", error=type(error).__name__)
-            return found
 
     async def _withhold(self, chunk: Chunk, placed: Placed, refused: Sequence[Refusal]) -> None:
         """Dead-letter refused documents, and put their hashes into the stream in their place."""
@@ -313,11 +277,13 @@ class ElasticSink:
         saved, segment = close(owned.saved, self._signer, iso(datetime.now(UTC)))
         namespace = self._settings.elastic.namespace
         await self._bulk.write([Item(*checkpoint_document(segment, namespace))])
+        # Published before it counts as closed: a run that is killed here closes it once more.
+        closing = Closing(segment, owned.log.tiles(segment.size))
+        await asyncio.shield(self._on_closed([closing]))
         await self._write(partition, saved)
         owned.saved = saved
         owned.log.closed(saved.size)
         owned.open_since_s = time.monotonic() if owned.pending else None
-        self._on_segments([segment])
 
     async def _write(self, partition: Partition, saved: SavedLog) -> None:
         await asyncio.to_thread(self._store.write, _name(partition), {}, msgspec.json.encode(saved))

@@ -22,15 +22,23 @@ _DATASETS = {
     ACCESS: ecs.AUDIT_DATASET,
     ALERTS: ecs.ALERT_DATASET,
 }
-#: What holds records of logs.
-LOGGED_STREAMS = "logs-vedette.audit-*,logs-vedette.alert-*,logs-vedette.dlq-*"
-CHECKPOINT_STREAMS = "logs-vedette.checkpoint-*"
 
 
 def stream_of(topic: str, namespace: str) -> str:
     """Return the data stream of a topic's documents."""
     dataset = DLQ_DATASET if topic.endswith(DLQ_SUFFIX) else _DATASETS[topic]
     return f"logs-{dataset}-{namespace}"
+
+
+def logged_streams(namespace: str) -> str:
+    """Return the data streams that hold records of logs."""
+    datasets = (ecs.AUDIT_DATASET, ecs.ALERT_DATASET, DLQ_DATASET)
+    return ",".join(f"logs-{dataset}-{namespace}" for dataset in datasets)
+
+
+def checkpoint_stream(namespace: str) -> str:
+    """Return the data stream of the checkpoints."""
+    return f"logs-{CHECKPOINT_DATASET}-{namespace}"
 
 
 def window_stream(namespace: str) -> str:
@@ -73,5 +81,4 @@ def checkpoint_document(segment: Segment, namespace: str) -> tuple[str, str, byt
         },
     }
     identity = f"{id_prefix(segment.origin)}.{base36(segment.size)}"
-    stream = f"logs-{CHECKPOINT_DATASET}-{namespace}"
-    return stream, identity, msgspec.json.encode(document)
+    return checkpoint_stream(namespace), identity, msgspec.json.encode(document)

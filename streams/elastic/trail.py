@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from streams.elastic.document import record_of
-from streams.elastic.streams import CHECKPOINT_STREAMS, LOGGED_STREAMS
+from streams.elastic.streams import checkpoint_stream, logged_streams
 from streams.ledger.log import Segment
 
 if TYPE_CHECKING:
@@ -26,21 +26,16 @@ class ElasticTrail:
     ----------
     client
         With a reader's key.
-    logged, checkpoints
-        The data streams.
+    namespace
+        Of the data streams.
     """
 
     may_expire = True
 
-    def __init__(
-        self,
-        client: Elasticsearch,
-        logged: str = LOGGED_STREAMS,
-        checkpoints: str = CHECKPOINT_STREAMS,
-    ) -> None:
+    def __init__(self, client: Elasticsearch, namespace: str) -> None:
         self._client = client
-        self._logged = logged
-        self._checkpoints = checkpoints
+        self._logged = logged_streams(namespace)
+        self._checkpoints = checkpoint_stream(namespace)
 
     def origins(self) -> Mapping[str, int]:
         """Return the size of every log by its origin."""

@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 
 from streams.kafka import aiokafka_options
 from streams.ledger.log import Segment
-from streams.topics import ACCESS, ALERTS, AUDIT, CHECKPOINTS
+from streams.ledger.tiles import read_tile
+from streams.topics import ACCESS, ALERTS, AUDIT, CHECKPOINTS, TILES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -41,13 +42,22 @@ async def indexed_records(
 async def published_segments(settings: KafkaSettings) -> dict[str, list[Segment]]:
     """Return all checkpoints that were published, by log; unopened."""
     found: dict[str, list[Segment]] = {}
-    async with _consumer(settings, CHECKPOINTS) as consumer:
-        ends = await consumer.end_offsets(consumer.assignment())
-        async for records in _up_to(consumer, ends):
-            for record in records:
-                segment = _segment(record.value)
-                if segment is not None:
-                    found.setdefault(segment.origin, []).append(segment)
+    async for record in _all_of(settings, CHECKPOINTS):
+        segment = _segment(record.value)
+        if segment is not None:
+            found.setdefault(segment.origin, []).append(segment)
+    return found
+
+
+async def published_tiles(settings: KafkaSettings) -> dict[str, dict[int, bytes]]:
+    """Return the hashes of all tiles that are left, by log and number; untrusted."""
+    found: dict[str, dict[int, bytes]] = {}
+    async for record in _all_of(settings, TILES):
+        tile = read_tile((record.key or b"").decode(errors="replace"), record.value or b"")
+        if tile is not None:
+            numbered = found.setdefault(tile.origin, {})
+            # A block is published again as it fills, and after a crash once more.
+            numbered[tile.number] = max(tile.hashes, numbered.get(tile.number, b""), key=len)
     return found
 
 
@@ -71,6 +81,15 @@ async def waiting_records(settings: KafkaSettings) -> dict[str, int] | None:
     for item in partitions:
         waiting[item.topic] += newest[item] - max(oldest[item], ends.get(item, 0))
     return waiting
+
+
+async def _all_of(settings: KafkaSettings, topic: str) -> AsyncIterator[ConsumerRecord]:
+    """Yield what a topic holds now."""
+    async with _consumer(settings, topic) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        async for records in _up_to(consumer, ends):
+            for record in records:
+                yield record
 
 
 @contextlib.asynccontextmanager

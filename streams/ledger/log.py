@@ -15,11 +15,13 @@ import msgspec
 
 from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import Checkpoint
+from streams.ledger.tiles import cut_tiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from streams.ledger.note import NoteSigner
+    from streams.ledger.tiles import Tile
 
 _GENESIS = b"vedette chain v1\n"
 
@@ -39,6 +41,13 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+class Closing(NamedTuple):
+    """A segment that was closed, and the tiles of its records."""
+
+    segment: Segment
+    tiles: tuple[Tile, ...]
+
+
 class LogState(NamedTuple):
     """What a log needs to go on after a restart."""
 
@@ -55,6 +64,11 @@ def closed_at(state: LogState, closed: int) -> LogState:
     open_blocks = state.size // BLOCK - closed // BLOCK
     blocks = state.blocks[len(state.blocks) - open_blocks :] if open_blocks > 0 else ()
     return state._replace(closed=closed, blocks=blocks)
+
+
+def first_of_tiles(closed: int) -> int:
+    """Return the record that the next tiles begin at: blocks are published whole."""
+    return closed // BLOCK * BLOCK
 
 
 def genesis(origin: str) -> bytes:
@@ -79,14 +93,17 @@ class Log:
     ----------
     state
         Where it stands; see `Log.begin` for a new one.
+    leaves
+        The newest hashes, from `first_of_tiles` on; without them tiles begin later.
     """
 
-    def __init__(self, state: LogState) -> None:
+    def __init__(self, state: LogState, leaves: Sequence[bytes] = ()) -> None:
         self.origin = state.origin
         self.chain = state.chain
         self.closed = state.closed
         self._edge = Edge(state.size, state.stack)
         self._edge.blocks.extend(state.blocks)
+        self._leaves = list(leaves)
 
     @classmethod
     def begin(cls, origin: str) -> Log:
@@ -119,7 +136,24 @@ class Log:
             links.append(chain)
         self.chain = chain
         self._edge.extend(leaves)
+        self._leaves += leaves
         return links
+
+    def copy(self) -> Log:
+        """Return a log that grows by itself."""
+        return Log(self.state, self._leaves)
+
+    def tiles(self, size: int) -> tuple[Tile, ...]:
+        """Return the tiles of the first ``size`` records that no checkpoint covers yet."""
+        first = self._edge.size - len(self._leaves)
+        begin = max(-(-first // BLOCK) * BLOCK, first_of_tiles(self.closed))
+        return cut_tiles(self.origin, begin, self._leaves[begin - first : size - first])
+
+    def cover(self, size: int) -> None:
+        """Take into account that a checkpoint covers ``size`` records."""
+        self._edge.blocks[:] = closed_at(self.state, size).blocks
+        self.closed = size
+        del self._leaves[: len(self._leaves) - (self._edge.size - first_of_tiles(size))]
 
     def close_segment(self, signer: NoteSigner, time: str) -> Segment:
         """Sign what the log holds, and begin the next segment."""
@@ -131,6 +165,5 @@ class Log:
             blocks=tuple(block.hex() for block in self._edge.blocks),
             note=signer.sign(checkpoint),
         )
-        self.closed = self.size
-        self._edge.blocks.clear()
+        self.cover(self.size)
         return segment

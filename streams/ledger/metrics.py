@@ -10,6 +10,6 @@ CHECKPOINTS_SENT = Counter(
     ["to", "result"],
 )
 
-for _to in ("topic", "file", "webhook"):
+for _to in ("topic", "tiles", "file", "webhook"):
     for _result in ("delivered", "failed"):
         CHECKPOINTS_SENT.labels(to=_to, result=_result)

@@ -40,6 +40,26 @@ class InclusionProof(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
+def block_roots(segments: Sequence[Segment]) -> dict[int, bytes]:
+    """Return the roots of blocks that segments brought along, by number; not trusted.
+
+    Two segments may overlap: one that was signed before a crash, and its successor.
+    """
+    return {
+        segment.first // BLOCK + number: _root(block)
+        for segment in segments
+        for number, block in enumerate(segment.blocks)
+    }
+
+
+def _root(text: str) -> bytes:
+    """Return a root; what is none fits nothing."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
 def kept_roots(
     segments: Sequence[Segment], leaves: Callable[[int, int], Sequence[bytes]]
 ) -> RangeRoot:
@@ -52,12 +72,7 @@ def kept_roots(
     leaves
         Gives the leaf hashes of the records ``[first, end)``.
     """
-    # Two segments may overlap: one that was signed before a crash, and its successor.
-    numbered = {
-        segment.first // BLOCK + number: bytes.fromhex(block)
-        for segment in segments
-        for number, block in enumerate(segment.blocks)
-    }
+    numbered = block_roots(segments)
 
     def root(first: int, end: int) -> bytes:
         if first % BLOCK or end - first < BLOCK:

@@ -1,4 +1,4 @@
-"""Brings checkpoints to where the writer of the log cannot change them.
+"""Brings checkpoints, and the tiles they cover, to where the writer of the log cannot change them.
 
 Each checkpoint covers everything before it, so one that could not be delivered is covered by
 the next; the newest of every log is delivered again at each start.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,13 +19,15 @@ from streams.ledger.log import Segment
 from streams.ledger.metrics import CHECKPOINTS_SENT
 from streams.ledger.note import BadNote
 from streams.metrics.catalogue import AUDIT_HEAD_SIZE
-from streams.topics import CHECKPOINTS
+from streams.topics import CHECKPOINTS, TILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from streams.ledger.log import Closing
     from streams.ledger.note import Checkpoint, NoteVerifier
+    from streams.ledger.tiles import Tile
     from streams.ledger.witness import Witness
     from streams.sender import Sender
 
@@ -36,6 +39,8 @@ HEADERS = (
     ("ce_type", b"io.vedette.checkpoint.v1"),
     ("ce_source", b"vedette/index"),
 )
+#: Tiles that the broker did not take and that are sent again; 8 KiB each.
+MOST_OWED_TILES = 4096
 #: A file of checkpoints larger than this is not read.
 MAX_FILE_BYTES = 1 << 30
 
@@ -58,17 +63,20 @@ class Publisher:
         self._producer = producer
         self._path = path
         self._lock = asyncio.Lock()
+        self._owed_tiles: deque[Tile] = deque(maxlen=MOST_OWED_TILES)
 
-    async def publish(self, segments: Sequence[Segment]) -> None:
-        """Deliver segments; a destination that fails is told, not waited for."""
-        if not segments:
+    async def publish(self, closings: Sequence[Closing]) -> None:
+        """Deliver segments and tiles; a destination that fails is told, not waited for."""
+        if not closings:
             return
+        segments = [closing.segment for closing in closings]
         for segment in segments:
             AUDIT_HEAD_SIZE.labels(log_name(segment.origin)).set(segment.size)
         if self._witness is not None:
             self._witness.owe(segments)
         lines = [msgspec.json.encode(segment) for segment in segments]
         for work, where in (
+            (self._tiles_to_topic(closings), "tiles"),
             (self._to_topic(segments, lines), "topic"),
             (self._to_file(lines), "file"),
         ):
@@ -91,6 +99,19 @@ class Publisher:
                 CHECKPOINTS, line, key=segment.origin.encode(), headers=HEADERS
             )
             await sent
+
+    async def _tiles_to_topic(self, closings: Sequence[Closing]) -> None:
+        tiles = [*self._owed_tiles, *(tile for closing in closings for tile in closing.tiles)]
+        self._owed_tiles.clear()
+        try:
+            sent = [
+                await self._producer.send(TILES, tile.hashes, key=tile.path.encode())
+                for tile in tiles
+            ]
+            await asyncio.gather(*sent)
+        except (KafkaError, OSError):
+            self._owed_tiles.extend(tiles)
+            raise
 
     async def _to_file(self, lines: Sequence[bytes]) -> None:
         if self._path is not None:

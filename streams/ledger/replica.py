@@ -1,28 +1,40 @@
 """Checks what Kafka still holds of a log against its signed checkpoints, without any store.
 
-Kafka keeps records and checkpoints, not places. Records are laid along the log by the roots of
-blocks that the checkpoints brought along, so a topic whose beginning has expired can be checked
-as well as a whole one. The kept roots add up to the signed root, or are no proof.
+Kafka keeps records and checkpoints, not places. The published tiles give each place its hash,
+and so name what was changed. Where they are gone, records are laid along the log by the roots of
+blocks that the checkpoints brought along, and a change is told by its block. Either way the
+roots add up to the signed one, or are no proof, and a topic whose beginning has expired can be
+checked as well as a whole one.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from streams.ledger.merkle import BLOCK, root_of
+from streams.ledger.naming import compare, explained
 from streams.ledger.note import BadNote
-from streams.ledger.proof import ProofFailed, kept_roots
-from streams.ledger.report import Fault, Report
+from streams.ledger.proof import ProofFailed, block_roots, kept_roots
+from streams.ledger.report import MAX_FAULTS, Fault, Report, spanned
+from streams.ledger.tiles import signed_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from streams.ledger.log import Segment
+    from streams.ledger.naming import Comparison, Difference
     from streams.ledger.note import Checkpoint, NoteVerifier
     from streams.ledger.report import Kind
 
 #: Places at which the records are tried to be laid along the log.
 MOST_TRIES = 1 << 16
+_TEXTS: dict[Kind, str] = {
+    "altered": "record {} was altered",
+    "inserted": "a record that was never signed lies before record {}",
+    "moved": "record {} lies where another one belongs",
+}
 #: So many records may be missing or too many at one place and the rest is still found.
 MOST_SHIFT = 64
 
@@ -41,6 +53,8 @@ def verify_held(
     verifier: NoteVerifier,
     *,
     whole: bool,
+    alone: bool = True,
+    tiles: Mapping[int, bytes] = MappingProxyType({}),
 ) -> Report:
     """Check the records of one partition against one of its logs.
 
@@ -56,11 +70,18 @@ def verify_held(
         The key that must have signed them.
     whole
         Whether nothing has expired: then a log that is not found is a fault.
+    alone
+        Whether the partition had no other log: then all of its records belong to this one.
+    tiles
+        The published hashes by number of the tile; untrusted.
     """
     check = _Check(origin, held, segments)
     newest = check.newest(verifier)
     if newest is None:
         return check.report(0, 0)
+    found = check.by_tiles(newest, tiles)
+    if found is not None:
+        return check.report(newest.size, check.name(found, whole=whole, alone=alone))
     first = check.place(newest)
     if first is None:
         if whole:
@@ -79,11 +100,7 @@ class _Check:
         self._held = held
         self._segments = sorted(segments, key=lambda item: item.size)
         self._leaves = [item.leaf for item in held]
-        self._roots = {
-            segment.first // BLOCK + number: bytes.fromhex(block)
-            for segment in self._segments
-            for number, block in enumerate(segment.blocks)
-        }
+        self._roots = block_roots(self._segments)
         self._faults: list[Fault] = []
         self._checkpoints = 0
         self._size = 0
@@ -104,6 +121,39 @@ class _Check:
             self._checkpoints += 1
             found = opened
         return found
+
+    def by_tiles(self, newest: Checkpoint, tiles: Mapping[int, bytes]) -> Comparison | None:
+        """Compare every record with its tile; None if tiles do not reach to the first record."""
+        signed = signed_leaves(newest, self._roots, tiles)
+        found = signed and compare(signed.first, signed.leaves, self._leaves)
+        if signed and found and signed.first and found.before.unsigned:
+            return None
+        return found or None
+
+    def name(self, found: Comparison, *, whole: bool, alone: bool) -> int:
+        """Name each record that was changed; return how many have expired at the beginning."""
+        self._size = found.matched
+        before, after = found.before, found.after
+        if not alone:  # around it lie the records of other logs
+            before, after = before._replace(unsigned=[]), after._replace(unsigned=[])
+        at_start = list(explained(before, at_end=True))
+        expired = 0 if whole else sum(item.kind == "removed" for item in at_start)
+        # What lies behind the end was not signed yet.
+        at_end = [item for item in explained(after) if item.kind != "inserted"]
+        told = [item for gap in found.inner for item in explained(gap)]
+        told += [*at_start[: len(at_start) - expired], *at_end, *found.moved]
+        for run in _runs(sorted(told, key=lambda item: item.place)):
+            self._tell(run)
+        return expired
+
+    def _tell(self, run: Sequence[Difference]) -> None:
+        kind, first, index = run[0]
+        end, held = first + len(run), self._held[index].event_id if index >= 0 else None
+        if kind == "removed":
+            where = f"; {held} lies before" if held else ""
+            self.fault(kind, first, end, None, f"{spanned(first, end)} missing{where}")
+        else:
+            self.fault(kind, first, end, held, _TEXTS[kind].format(first))
 
     def place(self, newest: Checkpoint) -> int | None:
         """Return the place of the first record; negative: so many belong to an earlier log."""
@@ -195,8 +245,22 @@ class _Check:
 
     def report(self, signed: int, expired: int) -> Report:
         """Return what was found."""
-        faults = tuple(self._faults)
-        return Report(self._origin, self._size, signed, self._checkpoints, (), faults, 0, expired)
+        faults, unnamed = tuple(self._faults[:MAX_FAULTS]), len(self._faults[MAX_FAULTS:])
+        return Report(
+            self._origin, self._size, signed, self._checkpoints, (), faults, unnamed, expired
+        )
+
+
+def _runs(told: Iterable[Difference]) -> Iterator[list[Difference]]:
+    """Put what was removed in one piece together; of anything else each is told by itself."""
+    for key, run in groupby(enumerate(told), key=_piece):
+        items = [item for _, item in run]
+        yield from [items] if key[0] == "removed" else ([item] for item in items)
+
+
+def _piece(numbered: tuple[int, Difference]) -> tuple[str, int]:
+    number, item = numbered
+    return item.kind, item.place - number
 
 
 def _nearest_first() -> Iterator[int]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Kind = Literal["altered", "removed", "inserted", "moved", "rewritten", "rolled back", "checkpoint"]
 
+#: Faults of one log that are told one by one; what comes after is counted.
+MAX_FAULTS = 1000
+
 
 class Entry(NamedTuple):
     """A record as it is stored; ``body`` None: its content was erased, its hash was kept."""
@@ -57,6 +60,17 @@ class Report(NamedTuple):
     faults: tuple[Fault, ...]
     unnamed: int
     expired: int
+
+
+def spanned(first: int, end: int) -> str:
+    """Say which records lie in a range, and that they are.
+
+    Examples
+    --------
+    >>> spanned(7, 8), spanned(7, 10)
+    ('record 7 is', 'records 7 to 9 are')
+    """
+    return f"record {first} is" if end - first == 1 else f"records {first} to {end - 1} are"
 
 
 def equivocations(checkpoints: Iterable[Checkpoint]) -> list[Fault]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from streams.ledger.log import genesis, link
 from streams.ledger.merkle import BLOCK, Edge
 from streams.ledger.note import BadNote, Checkpoint
-from streams.ledger.report import Absent, Entry, Fault, Report
+from streams.ledger.report import MAX_FAULTS, Absent, Entry, Fault, Report, spanned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from streams.ledger.report import Kind
 
     EntryTuple = tuple[int, str, bytes, bytes, bytes | None]
-
-#: Faults of one log that are told one by one; what comes after is counted.
-MAX_FAULTS = 1000
 
 
 class _Boundary(NamedTuple):
@@ -183,7 +180,7 @@ class _Check:
         if first == 0 and self._may_expire:
             self._expired = end
         else:
-            self._fault("removed", first, end, None, _spanned(first, end, "missing"))
+            self._fault("removed", first, end, None, f"{spanned(first, end)} missing")
         self._tree_holds = False
         while self.pending and self.pending[-1].checkpoint.size <= end:
             self.pending.pop()
@@ -271,7 +268,7 @@ class _Check:
         if self._explain_by_removal(end - first):
             return
         if any(boundary.segment for boundary in self.pending):
-            self._fault("removed", first, end, None, _spanned(first, end, "missing at the end"))
+            self._fault("removed", first, end, None, f"{spanned(first, end)} missing at the end")
             return
         text = f"a checkpoint kept elsewhere was signed for {end} records at {newest.time}"
         self._fault("rolled back", first, end, None, f"the log ends at {first}, but {text}")
@@ -333,12 +330,6 @@ class _Check:
             self._faults.append(Fault(kind, self.origin, first, end, event_id, text))
         else:
             self._unnamed += 1
-
-
-def _spanned(first: int, end: int, what: str) -> str:
-    if end - first == 1:
-        return f"record {first} is {what}"
-    return f"records {first} to {end - 1} are {what}"
 
 
 def _first_difference(blocks: Sequence[bytes], segment: Segment) -> str:

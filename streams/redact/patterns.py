@@ -40,7 +40,8 @@ def _if(check: Callable[[str], bool]) -> Callable[[str], int]:
 
 _PHONES = (
     r"\+\d[\d ().-]{6,18}\d(?:x\d{1,5})?",
-    r"\b00\d{1,3}[ .-]\d{2,4}(?:[ .-]\d{2,4}){1,4}\b",
+    # the international prefix in digits (ITU-T E.123) is a plus, if the country stands alone
+    r"\b00[1-9]\d{0,2}[ .-][\d ().-]{4,16}\d\b",
     r"\(\d{2,4}\) ?\d{3,4}[ .-]\d{3,4}(?:x\d{1,5})?\b",
     r"\b\d{3}[.-]\d{3}[.-]\d{4}(?:x\d{1,5})?\b",
 )
@@ -80,7 +81,11 @@ KINDS: tuple[Kind, ...] = (
     Kind("email", r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b"),
     Kind("phone", "|".join(_PHONES), _if(is_phone)),
     # shorter ones are dates
-    Kind("phone", r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b", _if(is_long_phone)),
+    Kind(
+        "phone",
+        r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b|\b0[1-9]\d{0,4}[/ -]\d{6,8}\b",
+        _if(is_long_phone),
+    ),
     # a local number is one only by the word beside it
     Kind(
         "phone",

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from config.settings import Settings
-    from streams.ledger.log import Segment
+    from streams.ledger.log import Closing
     from streams.roles.base import Chunk, Partition, Record
     from streams.store.row import Row
-    from streams.store.sink import OnSegments, Sink
+    from streams.store.sink import OnClosed, Sink
 
 #: Chunks on their way to the disk; more of them make larger commits, not more speed.
 MAX_IN_FLIGHT = 8
@@ -127,18 +127,19 @@ class IndexRole:
         finally:
             self._in_flight.release()
 
-    def _publish(self, segments: list[Segment]) -> None:
-        self._publishing.spawn(self._publisher.publish(segments), name="publish checkpoints")
+    def _publish(self, closings: list[Closing]) -> asyncio.Task[None]:
+        publishing = self._publisher.publish(closings)
+        return self._publishing.spawn(publishing, name="publish checkpoints")
 
 
-def make_sink(settings: Settings, on_segments: OnSegments, dead_letters: DeadLetters) -> Sink:
+def make_sink(settings: Settings, on_closed: OnClosed, dead_letters: DeadLetters) -> Sink:
     """Return the store that the settings name."""
     signer = ensure_signer(settings.checkpoint_key, settings.index.log_name)
     if settings.index.store == "elasticsearch":
         from streams.elastic.sink import ElasticSink  # noqa: PLC0415 - not needed for SQLite
 
-        return ElasticSink(settings, signer, on_segments, dead_letters)
-    return SqliteSink(settings, signer, on_segments)
+        return ElasticSink(settings, signer, on_closed, dead_letters)
+    return SqliteSink(settings, signer, on_closed)
 
 
 def build_rows(

@@ -62,11 +62,6 @@ class Erasure(NamedTuple):
     before_us: int | None = None
     except_tenants: tuple[str, ...] = ()
 
-    @property
-    def restricts(self) -> bool:
-        """Whether it is not simply everything."""
-        return any(item is not None for item in (self.client, self.tenant, self.before_us))
-
 
 class Erased(NamedTuple):
     """Places in one log whose content went."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from streams.ledger.log import Log, LogState, Segment, new_origin
+from streams.ledger.log import Closing, Log, LogState, Segment, first_of_tiles, new_origin
 from streams.ledger.merkle import HASH_BYTES, leaf_hash
+from streams.ledger.tiles import cut_tiles
 from streams.respond.times import iso
 from streams.store.ecs import NAMESPACE
 from streams.store.row import STORED_FIELDS
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from streams.store.row import Row, Source
     from streams.store.windows import Closed, WindowRules
 
-# ON CONFLICT names the one constraint that a replay meets; OR IGNORE would also swallow others.
 _INSERT = (
     "INSERT INTO documents (event_id, ts, kind, client, model, rule_id, tenant, body, "
-    "log, position, leaf, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-    "ON CONFLICT (event_id) DO NOTHING"
+    "log, position, leaf, link) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _KNOWN = "SELECT event_id FROM documents WHERE event_id IN (SELECT value FROM json_each(?))"
 _LOAD = "SELECT id, topic, partition, origin, size, chain, stack, closed, blocks, windows FROM logs"
@@ -46,6 +45,13 @@ _SAVE = (
     "WHERE id = ?"
 )
 _WINDOW = "INSERT INTO windows (id, ts, model, tenant, body) VALUES (?, ?, ?, ?, ?)"
+_LATEST = (
+    "SELECT logs.id, segments.body, max(segments.size) FROM segments JOIN logs USING (origin) "
+    "GROUP BY origin"
+)
+_LEAVES = (
+    "SELECT leaf FROM documents WHERE log = ? AND position >= ? AND position < ? ORDER BY position"
+)
 _CLOSE = "INSERT INTO segments (origin, size, body) VALUES (?, ?, ?)"
 _UNCHAINED = "SELECT seq, body FROM documents WHERE log IS NULL AND seq > ? ORDER BY seq LIMIT 5000"
 _CHAIN = "UPDATE documents SET log = ?, position = ?, leaf = ?, link = ? WHERE seq = ?"
@@ -114,7 +120,8 @@ class Logs:
             state = LogState(origin, size, chain, _cut(stack), closed, _cut(blocks))
             since_s = time.monotonic() if size > closed else None
             windows = Windows(origin, self._window_rules, saved)
-            self._logs[topic, partition] = _Open(key, Log(state), since_s, windows, saved)
+            log = Log(state, _leaves(connection, key, first_of_tiles(closed), size))
+            self._logs[topic, partition] = _Open(key, log, since_s, windows, saved)
         self._adopt(connection)
 
     def begin(self) -> None:
@@ -125,26 +132,39 @@ class Logs:
             self._logs[source] = held._replace(windows=windows)
         self._changed = {}
 
-    def insert(self, connection: sqlite3.Connection, source: Source, rows: Sequence[Row]) -> int:
-        """Insert and chain the rows that are not there yet; return how many."""
+    def insert(
+        self,
+        connection: sqlite3.Connection,
+        source: Source,
+        rows: Sequence[Row],
+        *,
+        replayed: bool = False,
+    ) -> int:
+        """Insert and chain rows; return how many.
+
+        Parameters
+        ----------
+        replayed
+            Look up first which ones are there already, and leave those out.
+
+        Raises
+        ------
+        sqlite3.IntegrityError
+            If one is there already: then the transaction has to be rolled back.
+        """
+        if replayed:
+            rows = _fresh(connection, rows)
         if not rows:
             return 0
         held = self._changing(connection, source)
-        before = held.log.state
-        connection.execute("SAVEPOINT submission")
-        inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
-        if inserted != len(rows):
-            connection.execute("ROLLBACK TO submission")
-            held = held._replace(log=Log(before))
-            rows = _fresh(connection, rows)
-            inserted = connection.executemany(_INSERT, _placed(held, rows)).rowcount
-        connection.execute("RELEASE submission")
-        self._write_windows(connection, held.windows.add(rows, before.size))
-        since_s = time.monotonic() if inserted and held.since_s is None else held.since_s
+        first = held.log.size
+        connection.executemany(_INSERT, _placed(held, rows))
+        self._write_windows(connection, held.windows.add(rows, first))
+        since_s = time.monotonic() if held.since_s is None else held.since_s
         self._changed[source] = held._replace(since_s=since_s)
-        return inserted
+        return len(rows)
 
-    def save(self, connection: sqlite3.Connection) -> list[Segment]:
+    def save(self, connection: sqlite3.Connection) -> list[Closing]:
         """Write what changed, closing the segments that are full; return those."""
         closed = []
         for source, held in self._changed.items():
@@ -164,7 +184,7 @@ class Logs:
         self._logs.update(self._changed)
         self._changed = {}
 
-    def close_due(self, connection: sqlite3.Connection) -> list[Segment]:
+    def close_due(self, connection: sqlite3.Connection) -> list[Closing]:
         """Close the segments and windows whose time has come, within a transaction."""
         closed = []
         for source, held in self._logs.items():
@@ -173,7 +193,7 @@ class Logs:
                 self._write_windows(connection, held.windows.flush())
         for source, held in self._logs.items():
             if held.since_s is not None and self._due_s(held) <= time.monotonic():
-                changed = self._changed[source] = held._replace(log=Log(held.log.state))
+                changed = self._changed[source] = held._replace(log=held.log.copy())
                 closed += self._close(connection, source, changed)
         return closed + self.save(connection)
 
@@ -204,13 +224,14 @@ class Logs:
     def _due_s(self, held: _Open) -> float:
         return (held.since_s or 0.0) + self._rules.seconds
 
-    def _close(self, connection: sqlite3.Connection, source: Source, held: _Open) -> list[Segment]:
+    def _close(self, connection: sqlite3.Connection, source: Source, held: _Open) -> list[Closing]:
         if self._signer is None:
             return []
+        tiles = held.log.tiles(held.log.size)
         segment = held.log.close_segment(self._signer, iso(datetime.now(UTC)))
         connection.execute(_CLOSE, (segment.origin, segment.size, msgspec.json.encode(segment)))
         self._changed[source] = held._replace(since_s=None)
-        return [segment]
+        return [Closing(segment, tiles)]
 
     def _changing(self, connection: sqlite3.Connection, source: Source) -> _Open:
         """Return the copy of a log that this transaction works on."""
@@ -223,7 +244,7 @@ class Logs:
             values = (*source, log.origin, log.chain)
             key = connection.execute(_BEGIN, values).fetchone()[0]
             return _Open(key, log, None, Windows(log.origin, self._window_rules))
-        return known._replace(log=Log(known.log.state))
+        return known._replace(log=known.log.copy())
 
     def _adopt(self, connection: sqlite3.Connection) -> None:
         last = 0
@@ -249,10 +270,22 @@ class Logs:
             last = rows[-1][0]
 
 
-def latest_segments(connection: sqlite3.Connection) -> list[Segment]:
-    """Return the newest segment of every log."""
-    sql = "SELECT body, max(size) FROM segments GROUP BY origin"
-    return [msgspec.json.decode(row[0], type=Segment) for row in connection.execute(sql)]
+def latest_closings(connection: sqlite3.Connection) -> list[Closing]:
+    """Return the newest segment of every log, with its tiles."""
+    found = []
+    for key, body, _ in connection.execute(_LATEST).fetchall():
+        segment = msgspec.json.decode(body, type=Segment)
+        first = first_of_tiles(segment.first)
+        leaves = _leaves(connection, key, first, segment.size)
+        # One that somebody took away makes no tile: the rest would stand at wrong places.
+        whole = len(leaves) == segment.size - first
+        found.append(Closing(segment, cut_tiles(segment.origin, first, leaves) if whole else ()))
+    return found
+
+
+def _leaves(connection: sqlite3.Connection, key: int, first: int, end: int) -> list[bytes]:
+    """Return the hashes of the records ``[first, end)`` of a log."""
+    return [leaf for (leaf,) in connection.execute(_LEAVES, (key, first, end))]
 
 
 def _placed(held: _Open, rows: Sequence[Row]) -> list[tuple[object, ...]]:

@@ -8,28 +8,29 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from config.errors import Transient, VedetteError
+from config.errors import Transient
+from streams.hourly import Hourly
+from streams.identity import days_by_tenant
 from streams.store.erasure import Erasure
 from streams.store.logs import Logs, SegmentRules
 from streams.store.sqlite import AuditWriter
 from streams.store.windows import window_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from config.settings import Settings
-    from streams.ledger.log import Segment
+    from streams.ledger.log import Closing
     from streams.ledger.note import NoteSigner
     from streams.roles.base import Chunk, Partition
     from streams.store.row import Row
 
-    OnSegments = Callable[[list[Segment]], None]
+    #: The result is done when the closings were published, or could not be.
+    OnClosed = Callable[[list[Closing]], Awaitable[None]]
 
 log = structlog.get_logger(__name__)
 
 
-#: How often content is erased whose time is over.
-ERASE_EVERY_S = 3600.0
 _DAY_S = 86_400
 
 
@@ -68,13 +69,13 @@ class SqliteSink:
         Name the file.
     signer
         Signs checkpoints.
-    on_segments
-        Called on the event loop with closed segments.
+    on_closed
+        Called on the event loop with segments that were closed.
     """
 
-    def __init__(self, settings: Settings, signer: NoteSigner, on_segments: OnSegments) -> None:
+    def __init__(self, settings: Settings, signer: NoteSigner, on_closed: OnClosed) -> None:
         index = settings.index
-        self._on_segments = on_segments
+        self._on_closed = on_closed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer = AuditWriter(
             settings.audit_database,
@@ -86,18 +87,19 @@ class SqliteSink:
                 windows=window_rules(index),
                 namespace=settings.elastic.namespace,
             ),
-            on_segments=self._segments_closed,
+            on_closed=self._hand_over,
         )
-        self._retention = (index.retention_days, index.tenant_retention_days)
-        self._erasing: asyncio.Task[None] | None = None
+        self._settings = settings
+        self._erasing = Hourly(self._erase, name="erase content by its retention")
         self._stalled = False
 
     async def open(self) -> None:
         """Take the lock of the database, bring it up to date, and erase what is too old."""
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._writer.open)
-        if any(self._retention):
-            self._erasing = asyncio.create_task(self._keep_erasing())
+        index = self._settings.index
+        if index.retention_days or index.tenant_retention_days:
+            self._erasing.start()
 
     async def assigned(self, partitions: set[Partition]) -> None:
         """Do nothing: the logs lie in the database."""
@@ -126,30 +128,21 @@ class SqliteSink:
 
     async def close(self) -> None:
         """Close the open segments and the database."""
-        if self._erasing is not None:
-            self._erasing.cancel()
-            await asyncio.gather(self._erasing, return_exceptions=True)
+        await self._erasing.stop()
         await asyncio.to_thread(self._writer.close)
 
-    async def _keep_erasing(self) -> None:
-        """Erase what has become too old, now and every hour."""
-        while True:
-            for erasure in retention_erasures(*self._retention, now_s=time.time()):
-                try:
-                    count = await asyncio.wrap_future(self._writer.erase(erasure))
-                except VedetteError as error:
-                    self._tell_kept(error)
-                else:
-                    if count:
-                        log.info("content was erased by its retention", documents=count)
-            await asyncio.sleep(ERASE_EVERY_S)
+    async def _erase(self) -> None:
+        """Erase what has become too old."""
+        index = self._settings.index
+        tenants = days_by_tenant(self._settings, index.tenant_retention_days)
+        for erasure in retention_erasures(index.retention_days, tenants, now_s=time.time()):
+            count = await asyncio.wrap_future(self._writer.erase(erasure))
+            if count:
+                log.info("content was erased by its retention", documents=count)
 
-    def _tell_kept(self, error: VedetteError) -> None:
-        log.error("content could not be erased, trying again later", error=str(error))
-
-    def _segments_closed(self, segments: list[Segment]) -> None:
+    def _hand_over(self, closings: list[Closing]) -> None:
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._on_segments, segments)
+            self._loop.call_soon_threadsafe(self._on_closed, closings)
 
     def _tell_stall(self, error: Transient) -> None:
         if not self._stalled:

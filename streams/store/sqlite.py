@@ -24,14 +24,14 @@ import structlog
 
 from config.errors import Fatal, Transient, VedetteError
 from streams.store.erasure import Erasure, erase_some, erasure_row
-from streams.store.logs import LOCAL, Logs, SegmentRules, latest_segments
+from streams.store.logs import LOCAL, Logs, SegmentRules, latest_closings
 from streams.store.schema import APPLICATION_ID, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from streams.ledger.log import Segment
+    from streams.ledger.log import Closing
     from streams.store.row import Row, Source
 
 log = structlog.get_logger(__name__)
@@ -75,7 +75,7 @@ class AuditWriter:
         Upper bound of documents in one transaction.
     logs
         Chains the documents and closes segments.
-    on_segments
+    on_closed
         Called in the writer's thread with segments that were closed and are durable.
     """
 
@@ -85,12 +85,12 @@ class AuditWriter:
         *,
         batch_documents: int = 2000,
         logs: Logs | None = None,
-        on_segments: Callable[[list[Segment]], None] = lambda _: None,
+        on_closed: Callable[[list[Closing]], object] = lambda _: None,
     ) -> None:
         self._path = path
         self._batch_documents = batch_documents
         self._logs = logs or Logs("vedette", None, SegmentRules())
-        self._on_segments = on_segments
+        self._on_closed = on_closed
         self._queue: queue.Queue[_Submission | _Erasing | None] = queue.Queue(QUEUE_SUBMISSIONS)
         self._erasing: _Erasing | None = None
         self._thread: threading.Thread | None = None
@@ -163,7 +163,7 @@ class AuditWriter:
             self._refuse_until_closed()
             return
         with contextlib.closing(connection):
-            self._on_segments(latest_segments(connection))
+            self._on_closed(latest_closings(connection))
             opened.set_result(0)
             while (group := self._next_group()) is not None:
                 if group:
@@ -211,26 +211,40 @@ class AuditWriter:
 
     def _commit(self, connection: sqlite3.Connection, group: list[_Submission]) -> None:
         """Store a group in one transaction and tell every submitter."""
-        logs = self._logs
         # A submitter that gave up is left out; from here on it cannot.
         group = [item for item in group if item.result.set_running_or_notify_cancel()]
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            logs.begin()
-            inserted = [logs.insert(connection, item.source, item.rows) for item in group]
-            segments = logs.save(connection)
-            connection.execute("COMMIT")
+            try:
+                inserted, closings = self._transaction(connection, group, replayed=False)
+            except sqlite3.IntegrityError:
+                # Replays are rare: cheaper to meet one than to look up every id.
+                _roll_back(connection)
+                inserted, closings = self._transaction(connection, group, replayed=True)
         except (sqlite3.Error, UnicodeError, OverflowError) as error:
             _roll_back(connection)
             failure = explain(error) if isinstance(error, sqlite3.Error) else _unstorable(error)
             for item in group:
                 item.result.set_exception(failure)
             return
-        logs.committed()
+        self._logs.committed()
         for item, count in zip(group, inserted, strict=True):
             item.result.set_result(count)
-        if segments:
-            self._on_segments(segments)
+        if closings:
+            self._on_closed(closings)
+
+    def _transaction(
+        self, connection: sqlite3.Connection, group: list[_Submission], *, replayed: bool
+    ) -> tuple[list[int], list[Closing]]:
+        """Insert a group and commit it; return how many rows of each were new."""
+        logs = self._logs
+        connection.execute("BEGIN IMMEDIATE")
+        logs.begin()
+        inserted = [
+            logs.insert(connection, item.source, item.rows, replayed=replayed) for item in group
+        ]
+        closings = logs.save(connection)
+        connection.execute("COMMIT")
+        return inserted, closings
 
     def _erase(self, connection: sqlite3.Connection, item: _Erasing) -> None:
         """Erase in batches, each with its record in the same transaction."""
@@ -253,11 +267,11 @@ class AuditWriter:
         self._logs.begin()
         erased = erase_some(connection, erasure)
         self._logs.insert(connection, LOCAL, [erasure_row(item, erasure.reason) for item in erased])
-        segments = self._logs.save(connection)
+        closings = self._logs.save(connection)
         connection.execute("COMMIT")
         self._logs.committed()
-        if segments:
-            self._on_segments(segments)
+        if closings:
+            self._on_closed(closings)
         return sum(len(item.positions) for item in erased)
 
     def _close_segments(self, connection: sqlite3.Connection) -> None:
@@ -267,14 +281,14 @@ class AuditWriter:
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._logs.begin()
-            segments = self._logs.close_due(connection)
+            closings = self._logs.close_due(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             _roll_back(connection)
             self._postpone(error)
             return
         self._logs.committed()
-        self._on_segments(segments)
+        self._on_closed(closings)
 
     def _postpone(self, error: sqlite3.Error) -> None:
         log.error("no checkpoint could be stored", error=str(explain(error)))

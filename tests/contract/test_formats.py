@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+import msgspec
 import pytest
 
 from config.errors import PoisonRecord
@@ -14,12 +15,12 @@ from config.settings import IngestSettings, SourceSettings
 from streams.decode.body import Limits
 from streams.decode.envelope import read_headers
 from streams.decode.formats import BODIES, RECORDS
+from streams.decode.json_body import try_decode_json
 from streams.decode.model import Part
 from streams.decode.reader import BodyReader
 from streams.decode.reasons import REASONS
-from tests.unit.decode.records import EVENT, REQUEST, RESPONSE, decode, record
-from tests.unit.decode.test_fuzz_producers import peak_bytes
-from tests.unit.decode.test_producers import (
+from streams.decode.signs import Signs
+from tests.unit.decode.producers import (
     CALL,
     GENAI,
     INPUTS,
@@ -28,6 +29,8 @@ from tests.unit.decode.test_producers import (
     otlp,
     seldon,
 )
+from tests.unit.decode.records import EVENT, REQUEST, RESPONSE, decode, record
+from tests.unit.decode.test_fuzz_producers import peak_bytes
 from tests.unit.decode.wire import infer_request
 
 if TYPE_CHECKING:
@@ -148,9 +151,9 @@ def test_events_say_what_the_pipeline_needs(name: str) -> None:
 @pytest.mark.parametrize("junk", [b"{}", b"[]", b"1", b"null", b'"x"', b'{"zzz":1}'])
 def test_a_body_format_leaves_json_of_others_alone(make: Any, junk: bytes) -> None:
     body_format = make(LIMITS)
-    assert body_format.request(junk) is None
-    assert body_format.response(junk) is None
-    assert not body_format.complete(junk)
+    signs = try_decode_json(msgspec.json.Decoder(Signs), junk) or Signs()
+    assert not (body_format.asks(signs) and body_format.request(junk))
+    assert not (body_format.answers(signs) and body_format.response(junk))
     assert body_format.stream(b"[" + junk + b"]") is None
 
 
@@ -158,5 +161,5 @@ def test_a_body_format_leaves_json_of_others_alone(make: Any, junk: bytes) -> No
 @pytest.mark.parametrize("junk", [*JUNK, json.dumps(EVENT).encode()[:-3]])
 def test_a_body_format_raises_only_reasons(make: Any, junk: bytes) -> None:
     body_format = make(LIMITS)
-    for read in (body_format.request, body_format.response, body_format.complete):
+    for read in (body_format.request, body_format.response):
         assert reason_of(lambda read=read: read(junk)) in {None, *REASONS}

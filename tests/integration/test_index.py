@@ -186,6 +186,33 @@ async def test_the_topics_are_verified_without_any_store(broker, tmp_path, monke
     assert (ours.faults, ours.size > 0) == ((), True)
     # Those of other tests' keys are no checkpoints to this one.
     assert {fault.kind for fault in report.faults} <= {"checkpoint"}
+    odd = tampered_rows(f"{run}-7", f"{run}-200", f"{run}-399")
+    monkeypatch.setattr("streams.cli.audit_kafka.build_rows", odd)
+    report = await verify_topics(load_settings(), verifier)
+    (ours,) = [item for item in report.logs if item.origin == origin]
+    places = [(fault.kind, fault.event_id, fault.text.split("; ")[1:]) for fault in ours.faults]
+    assert places == [
+        ("altered", f"{run}-7", []),
+        ("removed", None, [f"{run}-199 lies before"]),
+        ("inserted", "forged", []),
+    ]
+
+
+def tampered_rows(altered, removed, followed):
+    """Return what reads the rows of a topic that somebody has changed in three places."""
+
+    def read(records, namespace):
+        rows, bad = build_rows(records, namespace)
+        found = []
+        for row in rows:
+            if row.event_id == followed:
+                found.append(row._replace(event_id="forged", body=b"{}"))
+            if row.event_id != removed:
+                body = b'{"forged":true}' if row.event_id == altered else row.body
+                found.append(row._replace(body=body))
+        return found, bad
+
+    return read
 
 
 def signed(path):

@@ -17,8 +17,8 @@ import pytest
 
 from streams.broker.ports import free_port
 from tests.integration.ingesting import ROOT, create_topics, read_until
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import REQUEST, RESPONSE
-from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,8 +17,8 @@ from aiokafka.structs import TopicPartition
 from streams.frames import decode_frame
 from streams.topics import INTERACTIONS, dlq
 from tests.integration.ingesting import LONG, PARTITIONS, Worker, create_topics
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import EVENT, REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE
-from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer
 
 from streams.topics import HALVES, INTERACTIONS
 from tests.integration.ingesting import LONG, Reader, Worker, create_topics, read_until
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import EVENT, REQUEST, RESPONSE
-from tests.unit.decode.test_producers import CALL
 from tests.unit.decode.wire import infer_request, infer_response, infer_tensor
 
 if TYPE_CHECKING:

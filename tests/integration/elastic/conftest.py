@@ -50,11 +50,7 @@ def node() -> Iterator[Node]:
 def ready(node: Node) -> Node:
     """Return the node with our templates, as far as it knows their parts."""
     with open_client(elastic_settings(node)) as client:
-        resources = [
-            item._replace(body=adapted(item.body))
-            for item in load_resources(90)
-            if item.kind != "pipeline"
-        ]
+        resources = [item._replace(body=adapted(item.body)) for item in load_resources(90)]
         apply(client, plan(client, resources))
     return node
 

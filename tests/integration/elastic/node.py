@@ -1,7 +1,8 @@
 """A real Elasticsearch node: fetched from Maven, unpacked outside the project, never shipped.
 
 The distribution is Elastic's own for integration tests: it has no bundled Java and few modules
-(no ingest, no ES|QL, no ``constant_keyword``); `adapted` brings our templates to what it has.
+(no processors, no ES|QL, no ``constant_keyword``); `adapted` brings our templates to the types it
+has, and ``SetField.java`` is the one processor that our pipeline asks for.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from streams.broker.java import java_major
 from streams.broker.ports import free_port
-from tests.integration.elastic.plugin import install_plugin
+from tests.integration.elastic.plugin import KEY_STORE_ANALYSIS, SET_FIELD, install_plugin
 
 VERSION = "9.5.0"
 GROUP, ARTIFACT = "org.elasticsearch.distribution.integ-test-zip", "elasticsearch"
@@ -105,8 +106,8 @@ class Node:
         self._unpack(fetch())
         for name, content in (files or {}).items():
             (self._root / "config" / name).write_bytes(content)
-        if stores_keys:
-            install_plugin(self._root, self._java, VERSION)
+        for plugin in (SET_FIELD, *([KEY_STORE_ANALYSIS] if stores_keys else ())):
+            install_plugin(self._root, self._java, VERSION, plugin)
 
     @property
     def url(self) -> str:
@@ -216,12 +217,12 @@ class Node:
 
 
 def adapted(body: Any) -> Any:
-    """Return a template with what the node lacks replaced or left out."""
+    """Return a template with the types that the node lacks replaced."""
     if isinstance(body, list):
         return [adapted(item) for item in body]
     if not isinstance(body, dict):
         return body
-    made = {name: adapted(value) for name, value in body.items() if name != "final_pipeline"}
+    made = {name: adapted(value) for name, value in body.items()}
     kind = made.get("type")
     if isinstance(kind, str) and kind in STAND_INS:
         made["type"] = STAND_INS[kind]

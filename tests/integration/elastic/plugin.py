@@ -1,4 +1,4 @@
-"""Compiles what the minimal node lacks to store API keys, and puts it among its plugins."""
+"""Compiles stand-ins for what the minimal node lacks, and puts them among its plugins."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("KeyStoreAnalysis.java")
-CLASS = "io.vedette.test.KeyStoreAnalysis"
+SET_FIELD = "SetField"
+KEY_STORE_ANALYSIS = "KeyStoreAnalysis"
 RELEASE = "21"
 
 
-def install_plugin(root: Path, java: Path, version: str) -> None:
-    """Build the plugin against the jars of an unpacked node, and install it there."""
-    classes = root / "plugin-classes"
+def install_plugin(root: Path, java: Path, version: str, name: str) -> None:
+    """Build a plugin against the jars of an unpacked node, and install it there."""
+    classes = root / "plugin-classes" / name
     subprocess.run(
         [
             str(java / "bin" / "javac"),
@@ -23,21 +23,21 @@ def install_plugin(root: Path, java: Path, version: str) -> None:
             f"{root / 'lib'}/*",
             "-d",
             str(classes),
-            str(SOURCE),
+            str(Path(__file__).with_name(f"{name}.java")),
         ],
         check=True,
         capture_output=True,
     )
-    home = root / "plugins" / "vedette-test"
+    home = root / "plugins" / name
     home.mkdir(parents=True)
-    with zipfile.ZipFile(home / "vedette-test.jar", "w") as jar:
+    with zipfile.ZipFile(home / f"{name}.jar", "w") as jar:
         for path in sorted(classes.rglob("*.class")):
             jar.write(path, path.relative_to(classes).as_posix())
     lines = {
-        "name": "vedette-test",
-        "description": "analysis that the index of API keys asks for",
+        "name": name,
+        "description": "a stand-in for tests",
         "version": "1",
-        "classname": CLASS,
+        "classname": f"io.vedette.test.{name}",
         "java.version": RELEASE,
         "elasticsearch.version": version,
     }

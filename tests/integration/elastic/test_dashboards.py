@@ -9,8 +9,9 @@ import pytest
 
 from streams.elastic.document import Place, with_place
 from streams.elastic.streams import checkpoint_document, window_stream
-from streams.kibana.dashboards import DASHBOARDS
-from streams.kibana.queries import panel_search
+from streams.kibana.dashboards import DASHBOARDS, SEARCHES
+from streams.kibana.queries import kql_query, panel_search
+from streams.kibana.rule import detection_rule
 from streams.ledger.log import Log
 from streams.ledger.merkle import leaf_hash
 from streams.ledger.note import ensure_signer
@@ -92,3 +93,23 @@ def test_every_panel_finds_something(indexed, dashboard, panel):
                 for value in values
             ]
             assert any(value is not None for value in plain), measure.label
+
+
+@pytest.mark.parametrize("search", SEARCHES, ids=[search.key for search in SEARCHES])
+def test_every_saved_search_finds_something_with_all_its_columns(indexed, search):
+    index = search.view.pattern.replace("*", NAMESPACE)
+    answer = indexed.search(index=index, query=kql_query(search.kql), fields=list(search.columns))
+    hits = answer["hits"]["hits"]
+    assert hits
+    assert {name for hit in hits for name in hit["fields"]} >= set(search.columns)
+
+
+def test_the_detection_rule_finds_alerts_and_nothing_else(indexed):
+    body = detection_rule()
+    index = ",".join(pattern.replace("*", NAMESPACE) for pattern in body["index"])
+    hits = indexed.search(index=index, query=kql_query(body["query"]))["hits"]["hits"]
+    assert {hit["_source"]["event"]["kind"] for hit in hits} == {"alert"}
+    everywhere = indexed.search(
+        index=f"logs-vedette.*-{NAMESPACE}", query=kql_query(body["query"]), size=0
+    )
+    assert everywhere["hits"]["total"]["value"] == len(hits)

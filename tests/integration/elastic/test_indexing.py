@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from datetime import UTC, datetime
 
 import pytest
 from elasticsearch import Elasticsearch, helpers
@@ -55,9 +56,7 @@ def wanted(frames):
 
 def verified(client, settings, namespace):
     client.indices.refresh(index=f"logs-vedette.*-{namespace}")
-    trail = ElasticTrail(
-        client, f"logs-vedette.audit-{namespace}", f"logs-vedette.checkpoint-{namespace}"
-    )
+    trail = ElasticTrail(client, namespace)
     verifier = load_verifier(settings.checkpoint_key.with_suffix(".pub"))
     return trail, verifier, verify_trail(trail, verifier)
 
@@ -155,6 +154,20 @@ async def test_a_document_that_the_mapping_refuses_leaves_its_hash(settings, cli
     assert DOCUMENTS.labels(outcome="refused")._value.get() == before + 2
 
 
+async def test_the_pipeline_says_when_a_document_came_and_its_hash_still_fits(
+    settings, client, namespace
+):
+    before = datetime.now(UTC)
+    async with run_of(settings) as run:
+        await run.store(0, 1)
+    _, _, report = verified(client, settings, namespace)
+    assert (report.records, report.faults) == (ROWS, ())
+    answer = client.search(index=f"logs-vedette.audit-{namespace}", size=ROWS)
+    times = [hit["_source"]["event"]["ingested"] for hit in answer["hits"]["hits"]]
+    assert len(times) == ROWS
+    assert all(before < datetime.fromisoformat(time) < datetime.now(UTC) for time in times)
+
+
 async def test_a_surprising_field_is_withheld_and_dead_lettered(settings, client, namespace):
     run = run_of(settings)
     await run.__aenter__()
@@ -191,7 +204,8 @@ async def test_an_outage_and_overload_cost_time_and_no_document(
         client = make_client(elastic)
         writer = BulkWriter(client, elastic.model_copy(update={"max_requests": 16}))
         body = b'{"@timestamp":"2026-11-22T10:00:00Z","message":"%s"}' % (b"x" * 2000)
-        items = [Item(f"logs-vedette.dlq-{namespace}", str(n), body) for n in range(1500)]
+        other = f"logs-vedette.dlq-{namespace}x"  # not of this trail
+        items = [Item(other, str(n), body) for n in range(1500)]
         writer._settings = writer._settings.model_copy(update={"batch_documents": 50})
         assert await asyncio.wait_for(writer.write(items), 60) == []
         await client.close()
@@ -200,8 +214,8 @@ async def test_an_outage_and_overload_cost_time_and_no_document(
         with make_reader(elastic) as reader:
             assert stored(reader, namespace) == wanted(12)
             assert verified(reader, settings, namespace)[2].faults == ()
-            reader.indices.refresh(index=f"logs-vedette.dlq-{namespace}")
-            assert reader.count(index=f"logs-vedette.dlq-{namespace}")["count"] == 1500
+            reader.indices.refresh(index=other)
+            assert reader.count(index=other)["count"] == 1500
         assert RETRIES._value.get() > retries
     finally:
         # The tests after this one get along with little memory too.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, date, datetime
 
@@ -16,8 +17,9 @@ from streams.cli import audit, audit_content
 from streams.content.access import access_row, new_access
 from streams.content.keeper import Content, ContentDestroyed, Keeper, make_keeper, open_content
 from streams.content.keys import ContentKeys
-from streams.content.retention import expire
+from streams.content.retention import Retention, expire
 from streams.frames import AUDIT_SCHEMA, INTERACTION_SCHEMA
+from streams.identity import load_pseudonyms
 from streams.ledger.note import ensure_signer
 from streams.store.documents import audit_rows
 from streams.store.logs import Logs, SegmentRules
@@ -251,3 +253,24 @@ def test_erasing_a_client_destroys_keys_and_leaves_the_trail_verifiable(trail, s
     assert json.loads(say("verify", "--json"))["faults"] == []
     with pytest.raises(ContentDestroyed):
         open_content(copy, keys)
+
+
+def test_a_tenant_is_named_as_its_producer_names_it(tmp_path):
+    settings = Settings(home=tmp_path, content=ContentSettings(tenants=("acme",)))
+    keeper = make_keeper(settings)
+    names = load_pseudonyms(settings)
+    mine, other = ({**SAID, "tenant": names.of("tenant", name)} for name in ("acme", "globex"))
+    assert keeper.keep(batch(mine, other)).key.is_valid().to_pylist() == [True, False]
+
+
+async def test_retention_knows_tenants_by_their_names(tmp_path):
+    content = ContentSettings(tenants=("acme",), tenant_retention_days={"acme": 1})
+    settings = Settings(home=tmp_path, content=content)
+    keeper, name = make_keeper(settings), load_pseudonyms(settings).of("tenant", "acme")
+    (row,) = rows_of(keeper, {**SAID, "tenant": name})
+    retention = Retention(settings)
+    retention.start()
+    await asyncio.sleep(0.2)
+    await retention.stop()
+    with pytest.raises(ContentDestroyed):
+        open_content(row.body, ContentKeys(settings.content_keys))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from config.errors import PoisonRecord
 from streams.decode.model import Refusal
+from tests.unit.decode.producers import CALL, GENAI, attribute, otlp
 from tests.unit.decode.records import decode, record, rows_of
-from tests.unit.decode.test_producers import CALL, GENAI, attribute, otlp
 from tests.unit.decode.wire import field, fixed
 
 LATE = {**CALL, "startTime": 1.0}

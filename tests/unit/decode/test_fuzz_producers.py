@@ -11,9 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.decode.records import REQUEST, record
-from tests.unit.decode.test_fuzz import outcome
-from tests.unit.decode.test_producers import (
+from tests.unit.decode.producers import (
     CALL,
     GENAI,
     INPUTS,
@@ -25,6 +23,8 @@ from tests.unit.decode.test_producers import (
     seldon,
     stream,
 )
+from tests.unit.decode.records import REQUEST, record
+from tests.unit.decode.test_fuzz import outcome
 from tests.unit.decode.wire import binary_body, field, infer_request, infer_response, infer_tensor
 
 ANTHROPIC = {

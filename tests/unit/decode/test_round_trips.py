@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.decode import Part
+from tests.unit.decode.producers import CALL, kserve, protobuf
 from tests.unit.decode.records import REQUEST, REQUEST_TYPE, decode, record, row_of
-from tests.unit.decode.test_producers import CALL, kserve, protobuf
 
 DTYPES = {
     "BOOL": np.bool_,

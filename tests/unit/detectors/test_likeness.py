@@ -12,7 +12,7 @@ from detectors.query.code import codes_of, fit_codes
 from detectors.query.likeness import DETAILS, Likeness
 from detectors.query.repeats import PLACES, Repeats
 from detectors.query.runs import LENGTH, Runs
-from detectors.query.views import Shown, Views
+from detectors.query.views import Shown, Views, last_kept
 
 SIDE = 28
 LIKENESS = Likeness(np.array([SIDE, SIDE]))
@@ -92,7 +92,7 @@ def test_a_query_is_compared_with_the_nearer_of_two_kept_views(size: int) -> Non
         segments = Segments.of(take, slot[take])
         order = segments.order
         part = Shown(shown.view[order], shown.code[order])
-        marks = (kept[0][order], kept[1][order])
+        marks = (last_kept(kept[0][order]), last_kept(kept[1][order]))
         view, d2 = views.compared(segments, part, marks, np.arange(len(order)))
         views.remember(segments, part, marks)
         told = dict(zip(order.tolist(), zip(view.tolist(), d2.tolist(), strict=True), strict=True))

@@ -94,6 +94,21 @@ class Stub:
         errors = any(item["create"]["status"] != 201 for item in items)
         return self.answer({"took": 1, "errors": errors, "items": items})
 
+    def _found(self, query: dict[str, Any]) -> list[dict[str, Any]]:
+        """Answer what is asked of a log: its documents within a range of places."""
+        wanted = {k: v for item in query.get("bool", {}).get("filter", []) for k, v in item.items()}
+        if not {"term", "range"} <= wanted.keys():
+            return []
+        bounds = wanted["range"]["event.sequence"]
+        places = range(bounds["gte"], bounds.get("lt", 1 << 62))
+        found = sorted(
+            (document["event"]["sequence"], document)
+            for document in self.documents.values()
+            if document["vedette"].get("chain", {}).get("log") in wanted["term"].values()
+            and document["event"]["sequence"] in places
+        )
+        return [{"_source": document, "sort": [place]} for place, document in found]
+
     def _create(self, action: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
         key = action["_index"], action["_id"]
         self.creates[action["_id"]] += 1
@@ -108,7 +123,8 @@ class Stub:
             if request.path.startswith(path):
                 return self.answer(body, status)
         if request.path.endswith("/_search"):
-            return self.answer({"hits": {"hits": [], "total": {"value": 0}}})
+            hits = self._found((await request.json()).get("query", {}))
+            return self.answer({"hits": {"hits": hits, "total": {"value": len(hits)}}})
         if request.path.endswith("/_count"):
             return self.answer({"count": 0})
         return self.answer({})

@@ -12,8 +12,8 @@ from config.settings import ElasticSettings
 from streams.elastic.bulk import BulkWriter, Item, outcome_of
 from streams.elastic.client import make_client
 from streams.elastic.errors import AccessRefused, NotSetUp
+from streams.elastic.in_flight import InFlight
 from streams.elastic.metrics import DOCUMENTS, RETRIES
-from streams.elastic.window import Window
 from tests.unit.elastic.stub import parked, refuse
 
 
@@ -166,12 +166,12 @@ async def test_a_server_that_is_away_is_waited_for_and_told_once(elastic, stub):
 
 async def test_overload_halves_the_window_and_success_opens_it_again(writer, stub):
     await writer.write(items(200))
-    assert writer.window.size == 4
+    assert writer.in_flight.size == 4
     stub.answers = [429, 429, 429]
     await writer.write(items(10, first=1000))
-    assert writer.window.size == 2  # 4, 2, 1, 1, and one success
+    assert writer.in_flight.size == 2  # 4, 2, 1, 1, and one success
     await writer.write(items(400, first=2000))
-    assert writer.window.size == 4
+    assert writer.in_flight.size == 4
 
 
 async def test_no_more_requests_are_under_way_than_the_window_allows(writer, stub):
@@ -181,7 +181,7 @@ async def test_no_more_requests_are_under_way_than_the_window_allows(writer, stu
 
 
 async def test_a_window_lets_one_through_at_its_smallest():
-    window = Window(4)
+    window = InFlight(4)
     for _ in range(10):
         window.halve()
     async with window:

@@ -27,8 +27,13 @@ class Run:
         self.producer = FakeProducer()
         signer = ensure_signer(settings.checkpoint_key, "vedette")
         letters = DeadLetters(self.producer, group="vedette-index")
-        self.sink = ElasticSink(settings, signer, self.segments.extend, letters)
+        self.tiles = []
+        self.sink = ElasticSink(settings, signer, self.publish, letters)
         self.feed = Feed()
+
+    async def publish(self, closings):
+        self.segments += [closing.segment for closing in closings]
+        self.tiles += [tile for closing in closings for tile in closing.tiles]
 
     async def __aenter__(self):
         await self.sink.assigned({SOURCE})
@@ -313,3 +318,30 @@ async def test_kills_at_random_moments_count_everything_once(narrow, stub, seed)
         await run.store(0, 40)
         await until_counted(stub, 400)
     assert sum(windows(stub)) == 400
+
+
+async def test_every_record_is_in_a_published_tile_whatever_happened_between(settings, stub):
+    tiles = []
+    for first, end in ((0, 30), (30, 52), (40, 60)):
+        async with Run(settings) as run:
+            await run.store(first, end)
+        tiles += run.tiles
+    widest = {tile.number: tile.hashes for tile in sorted(tiles, key=lambda item: item.width)}
+    (documents,) = logged(stub).values()
+    hashes = "".join(item["event"]["hash"] for item in documents)
+    assert len(documents) == 600
+    assert b"".join(hashes for _, hashes in sorted(widest.items())).hex() == hashes
+
+
+async def test_a_run_that_is_killed_leaves_its_tiles_to_the_next(settings, stub):
+    run = Run(settings)
+    async with run:
+        await run.store(0, 30)
+    killed = Run(settings)
+    await killed.sink.assigned({SOURCE})
+    await killed.store(30, 52)
+    await killed.die()
+    assert killed.tiles == []
+    async with Run(settings) as last:
+        await last.store(30, 60)
+    assert [(tile.number, tile.width) for tile in last.tiles] == [(1, 256), (2, 88)]

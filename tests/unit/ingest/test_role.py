@@ -13,14 +13,10 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from config.errors import ConfigError, Fatal
-from config.settings import IngestSettings, Settings, SourceSettings
-from streams.frames import decode_frame
-from streams.ingest import delivery
+from config.errors import Fatal
 from streams.letters import letter_of
-from streams.roles import ingest
 from streams.roles.base import Chunk, Partition
-from streams.topics import HALVES, INTERACTIONS
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import (
     BROKER_MS,
     EVENT,
@@ -30,111 +26,10 @@ from tests.unit.decode.records import (
     RESPONSE_TYPE,
     record,
 )
-from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
-
-SOURCE = Partition("events", 2)
-
-
-class Broker:
-    """Stands for Kafka: keeps what was sent, and fails when told to."""
-
-    def __init__(self, _settings: Any = None) -> None:
-        self.sent: list[tuple[str, Any, dict[str, Any]]] = []
-        self.failures: list[Exception] = []
-        self.partitions = 4
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        pass
-
-    async def partitions_of(self, topic: str) -> int:
-        return self.partitions
-
-    async def send(self, topic: str, value: Any, **options: Any) -> asyncio.Future[object]:
-        return asyncio.ensure_future(self._take(topic, value, options))
-
-    async def _take(self, topic: str, value: Any, options: dict[str, Any]) -> None:
-        await self.gate.wait()
-        if self.failures:
-            raise self.failures.pop(0)
-        self.sent.append((topic, value, options))
-
-    def interactions(self) -> list[dict[str, Any]]:
-        """Rows as a reader sees them that drops positions it has passed."""
-        rows: list[dict[str, Any]] = []
-        passed: dict[int, tuple[int, int]] = {}
-        for topic, value, options in self.sent:
-            if topic != INTERACTIONS:
-                continue
-            for row in decode_frame(value).to_pylist():
-                position = (row["source_offset"], row["source_index"])
-                if position > passed.get(options["partition"], (-1, -1)):
-                    passed[options["partition"]] = position
-                    rows.append(row)
-        return rows
-
-    def dead(self) -> list[tuple[str, Any, str]]:
-        return [
-            (topic, value, dict(options["headers"])["vedette-error-class"].decode())
-            for topic, value, options in self.sent
-            if topic.endswith(".dlq")
-        ]
-
-    def halves(self) -> list[tuple[int, bytes]]:
-        return [
-            (options["partition"], value) for topic, value, options in self.sent if topic == HALVES
-        ]
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    instance = Broker()
-    monkeypatch.setattr(ingest, "Producer", lambda _settings: instance)
-    monkeypatch.setattr(delivery, "_FIRST_BACKOFF_S", 0.001)
-    return instance
-
-
-class Worker:
-    """A role that owns `SOURCE`, and which offsets it has acknowledged."""
-
-    def __init__(self, role: ingest.IngestRole) -> None:
-        self.role = role
-        self.acked: list[int] = []
-
-    async def process(self, *records: Any) -> None:
-        last = records[-1].offset
-        await self.role.process(Chunk(SOURCE, records, lambda: self.acked.append(last)))
-
-    async def settled(self) -> None:
-        await self.role._owned[SOURCE].delivered()
-
-    async def snapshotted(self) -> None:
-        await self.role._snapshot(self.role._owned[SOURCE])
-
-
-@pytest.fixture
-async def worker(broker: Broker, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    roles: list[ingest.IngestRole] = []
-
-    async def start(**bounds: Any) -> Worker:
-        bounds = {"snapshot_interval_s": 60.0, **bounds}
-        role = ingest.make(Settings(home=tmp_path, ingest=IngestSettings(**bounds)))
-        roles.append(role)
-        await role.start()
-        await role.assigned({SOURCE})
-        return Worker(role)
-
-    yield start
-    for role in roles:
-        await role.stop()
+    from collections.abc import Callable
+from tests.unit.ingest.roles import SOURCE, Broker, request, response, until, whole
 
 
 def mixed_chunk() -> list[Any]:
@@ -170,24 +65,6 @@ async def test_columns_and_rows_tell_the_same(
     assert told[0] == told[1]
     assert told[0][2]["duplicate"] > 0
     assert len(told[0][1]) == 4
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the role has no event to wait for
-            await asyncio.sleep(0.01)
-
-
-def whole(offset: int, **options: Any) -> Any:
-    return record(EVENT, {"id": f"w{offset}"}, offset=offset, **options)
-
-
-def request(offset: int, event_id: str, **options: Any) -> Any:
-    return record(REQUEST, {"type": REQUEST_TYPE, "id": event_id}, offset=offset, **options)
-
-
-def response(offset: int, event_id: str, **options: Any) -> Any:
-    return record(RESPONSE, {"type": RESPONSE_TYPE, "id": event_id}, offset=offset, **options)
 
 
 async def test_complete_events_are_acknowledged_once_kafka_and_a_snapshot_have_them(
@@ -383,94 +260,3 @@ async def test_a_partition_that_was_lost_is_left_alone(broker: Broker, worker: A
     stale = Chunk(Partition("events", 9), [whole(1)], lambda: own.acked.append(1))
     await own.role.process(stale)
     assert (own.acked, broker.sent) == ([], [])
-
-
-class Meeting(Worker):
-    """The same role, where it owns a partition in which halves meet."""
-
-    def __init__(self, role: ingest.IngestRole, partition: int) -> None:
-        super().__init__(role)
-        self.place = Partition(HALVES, partition)
-
-    async def meet(self, halves: list[tuple[int, bytes]]) -> None:
-        records = [
-            record(value, headers=[], topic=HALVES, offset=offset)
-            for offset, (_, value) in enumerate(halves)
-        ]
-        await self.role.assigned({self.place})
-        await self.role.process(Chunk(self.place, records, lambda: self.acked.append(99)))
-        await self.role._owned[self.place].delivered()
-
-
-SHARED = {"topics": ("events",), "sources": {"events": SourceSettings(join="shared")}}
-
-
-@pytest.mark.parametrize("response_first", [False, True])
-async def test_halves_of_a_shared_source_meet_in_one_partition_and_join(
-    broker: Broker, worker: Any, response_first: bool
-) -> None:
-    own = await worker(**SHARED)
-    makers = (response, request) if response_first else (request, response)
-    await own.process(*(make(offset, "a") for offset, make in enumerate(makers, 1)))
-    await own.settled()
-    assert broker.interactions() == []
-    assert own.acked == [2]
-    sent = broker.halves()
-    assert len({partition for partition, _ in sent}) == 1
-    assert b"alice" not in b"".join(value for _, value in sent)  # pseudonyms alone are written
-    meeting = Meeting(own.role, sent[0][0])
-    await meeting.meet(sent)
-    (row,) = broker.interactions()
-    own_id = f"events-2-{1 + response_first}-0"
-    assert (row["id"], row["label"], row["source"]) == (own_id, 1, HALVES)
-    await own.role.release({meeting.place})
-    assert own.role.counts["joined"] == 1
-    assert own.role.counts["reordered"] == int(response_first)
-
-
-async def test_whole_calls_of_a_shared_source_are_told_once_however_they_are_spread(
-    broker: Broker, worker: Any
-) -> None:
-    own = await worker(**SHARED)
-    await own.process(whole(1), record(EVENT, {"id": "w1"}, offset=2))
-    await own.settled()
-    assert broker.interactions() == []
-    sent = broker.halves()
-    assert len(sent) == 2
-    await Meeting(own.role, sent[0][0]).meet(sent)
-    (row,) = broker.interactions()
-    assert (row["id"], row["source"], row["label"]) == ("events-2-1-0", HALVES, 1)
-
-
-async def test_a_half_is_acknowledged_once_it_is_where_halves_meet(
-    broker: Broker, worker: Any
-) -> None:
-    own = await worker(**SHARED)
-    broker.gate.clear()
-    await own.process(request(1, "a"))
-    await asyncio.sleep(0.01)
-    assert own.acked == []
-    broker.gate.set()
-    await own.settled()
-    assert own.acked == [1]
-
-
-async def test_a_record_that_is_no_half_is_a_dead_letter(broker: Broker, worker: Any) -> None:
-    own = await worker()
-    await Meeting(own.role, 1).meet([(1, b"\xc1"), (1, b"\x95\x63\xa0\xa0\x01\x90")])
-    assert [(topic, reason) for topic, _, reason in broker.dead()] == [
-        ("vedette.halves.v1.dlq", "bad_half")
-    ] * 2
-
-
-async def test_a_topic_of_another_number_of_partitions_stops_the_start(
-    broker: Broker, worker: Any
-) -> None:
-    broker.partitions = 3
-    with pytest.raises(ConfigError, match="has 3 partitions, but VEDETTE_PARTITIONS is 4"):
-        await worker()
-
-
-async def test_settings_of_a_source_that_is_not_read_are_refused(worker: Any) -> None:
-    with pytest.raises(ConfigError, match="names other"):
-        await worker(sources={"other": SourceSettings()})

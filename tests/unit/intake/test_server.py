@@ -26,8 +26,8 @@ from config.settings import IngestSettings, IntakeSettings, Settings
 from streams.decode import Part, RecordDecoder
 from streams.intake.access import Access, access_of, server_tls
 from streams.intake.server import Intake
+from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import BROKER_MS, NAMES, REQUEST, RESPONSE
-from tests.unit.decode.test_producers import CALL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -102,13 +102,13 @@ def test_segments_are_closed_by_count_and_at_the_end(path):
 def test_a_segment_is_closed_by_time_when_traffic_is_quiet(path):
     closed = []
     logs = Logs("vedette", SIGNER, SegmentRules(1000, 0.05))
-    writer = AuditWriter(path, logs=logs, on_segments=closed.extend)
+    writer = AuditWriter(path, logs=logs, on_closed=closed.extend)
     writer.open()
     writer.submit([row(1)]).result(10)
     deadline_s = time.monotonic() + 10
     while not closed and time.monotonic() < deadline_s:
         time.sleep(0.01)
-    assert [segment.size for segment in closed] == [1]
+    assert [item.segment.size for item in closed] == [1]
     writer.close()
     assert len(closed) == 1
 
@@ -131,14 +131,14 @@ def test_a_checkpoint_that_cannot_be_stored_is_tried_again(path, monkeypatch):
         return real(connection)
 
     logs.close_due = close_due
-    writer = AuditWriter(path, logs=logs, on_segments=closed.extend)
+    writer = AuditWriter(path, logs=logs, on_closed=closed.extend)
     writer.open()
     writer.submit([row(1)]).result(10)
     deadline_s = time.monotonic() + 10
     while not closed and time.monotonic() < deadline_s:
         time.sleep(0.01)
     writer.close()
-    assert [segment.size for segment in closed] == [1]
+    assert [item.segment.size for item in closed] == [1]
     assert check(path).faults == ()
 
 
@@ -301,3 +301,12 @@ def test_rows_of_another_source_name_what_the_trail_has_lost_or_changed(path):
         ("removed", event(7)),
         ("altered", event(8)),
     ]
+
+
+def test_a_file_of_schema_3_is_brought_up_to_date_and_verifies_and_goes_on(path):
+    write(path, 0, 120)
+    with tampering(path) as database:  # what version 4 differs in is its CHECK alone
+        database.execute("PRAGMA user_version = 3")
+    write(path, 100, 200)
+    report = check(path)
+    assert (report.records, report.faults) == (200, ())

@@ -28,7 +28,7 @@ def writing(path, *, records=50, signer=SIGNER, closed=None):
     """Give a writer that closes a segment after so many records."""
     found = [] if closed is None else closed
     logs = Logs("vedette", signer, SegmentRules(records, 3600.0))
-    writer = AuditWriter(path, logs=logs, on_segments=found.extend)
+    writer = AuditWriter(path, logs=logs, on_closed=found.extend)
     writer.open()
     try:
         yield writer
@@ -43,7 +43,7 @@ def write(path, first, end, *, source=("vedette.audit.v1", 0), records=50, step=
         for start in range(first, end, step):
             rows = [row(number) for number in range(start, min(start + step, end))]
             writer.submit(rows, source).result(10)
-    return closed
+    return [item.segment for item in closed]
 
 
 def check(path, witnessed=(), *, may_expire=False):

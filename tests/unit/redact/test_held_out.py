@@ -83,19 +83,18 @@ def phone() -> str:
             f"+1{digits(10)}",
             f"0{RNG.randint(1, 9)} {digits(2)} {digits(2)} {digits(2)} {digits(2)}",
             f"0049 {digits(3)} {digits(7)}",
+            f"0{RNG.randint(10, 99)}/{digits(8)}",
+            f"06-{digits(8)}",
         ]
     )
 
 
-#: What is found at least; telephone numbers have no checksum, and some forms are missed.
-RECALL: dict[Callable[[], str], float] = {
-    card: 0.97, iban: 0.97, ssn: 0.97, ip: 0.97, email: 0.97, phone: 0.8,
-}  # fmt: skip
+KINDS: list[Callable[[], str]] = [card, iban, ssn, ip, email, phone]
 
 
 def test_what_was_not_tuned_on_is_found_too() -> None:
     outcome: Counter[str] = Counter()
-    for make, least in RECALL.items():
+    for make in KINDS:
         found = 0
         for _ in range(TEXTS):
             before, after = RNG.choice(SURROUNDINGS).split("{}")
@@ -111,5 +110,5 @@ def test_what_was_not_tuned_on_is_found_too() -> None:
             found += bool(right)
             outcome["right"] += len(right)
             outcome["wrong"] += len(hits) - len(right)
-        assert found / TEXTS >= least, make.__name__
+        assert found / TEXTS >= 0.97, make.__name__
     assert outcome["right"] / outcome.total() >= 0.95

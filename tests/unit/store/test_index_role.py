@@ -17,7 +17,7 @@ from streams.ledger.note import load_verifier
 from streams.ledger.publish import read_checkpoints
 from streams.roles import index
 from streams.store.search import Query, open_reader, search
-from streams.topics import ALERTS, AUDIT, CHECKPOINTS, dlq
+from streams.topics import ALERTS, AUDIT, CHECKPOINTS, TILES, dlq
 from tests.unit.respond.fakes import Acks, FakeProducer
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, frame
@@ -166,6 +166,7 @@ async def test_checkpoints_reach_their_topic_and_their_file(producer, path, tmp_
     (opened,) = read_checkpoints(kept, verifier)
     assert opened == verifier.open(msgspec.json.decode(value, type=Segment).note)
     assert opened.size == 3
+    assert [len(hashes) for hashes in producer.values(TILES)] == [3 * 32]
 
 
 async def test_a_file_that_cannot_be_written_stops_nothing(producer, path, tmp_path):

@@ -6,6 +6,7 @@ import math
 import sqlite3
 import time
 from collections import Counter
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -22,7 +23,7 @@ from streams.store.search import Query, SqliteReader, open_reader
 from streams.store.sqlite import AuditWriter
 from streams.store.totals import Totals, bins_of, middle_of
 from streams.store.window_document import window_row
-from streams.store.windows import WindowRules, Windows
+from streams.store.windows import Closed, WindowRules, Windows
 from tests.unit.respond.samples import alert
 from tests.unit.store.samples import BARE, BASE_US, CHAT, FULL, frame
 
@@ -271,3 +272,18 @@ def test_the_command_shows_them(path, monkeypatch, capsys):
     document = msgspec.json.decode(line)
     assert document["vedette"]["window"]["tokens"] == {"input": 120, "output": 0}
     assert document["data_stream"]["type"] == "metrics"
+
+
+@given(st.lists(st.integers(0, 1 << 45), min_size=1, max_size=200))
+def test_the_histogram_follows_the_rules_of_its_type_in_elasticsearch(latencies_us):
+    """Equally many values and counts, values rising, counts whole and not negative."""
+    totals = Totals(requests=len(latencies_us), latency_bins={})
+    totals.add_latencies(latencies_us)
+    closed = Closed("id", "digits", None, START_US, START_US + MINUTE_US, 1, totals)
+    document = msgspec.json.decode(window_row(closed).body)
+    latency = document["vedette"]["window"]["latency"]["histogram"]
+    assert sorted(latency) == ["counts", "values"]
+    assert len(latency["values"]) == len(latency["counts"])
+    assert all(one < other for one, other in pairwise(latency["values"]))
+    assert all(isinstance(count, int) and count > 0 for count in latency["counts"])
+    assert sum(latency["counts"]) == len(latencies_us)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Window:
+class InFlight:
     """A semaphore whose size follows what the server takes.
 
     Parameters
