@@ -144,6 +144,9 @@ class RespondSettings(Section):
     max_incidents: int = Field(default=20_000, ge=16)
     max_incident_clients: int = Field(default=400_000, ge=1000)
     snapshot_interval_s: float = Field(default=1.0, ge=0)
+    lower_false: bool = Field(
+        default=True, description="tell what analysts keep calling false one severity lower"
+    )
     verdict_ttl_s: float = Field(default=3600.0, gt=0)
     verdict_shadow: bool = Field(
         default=True, description="gateways log verdicts instead of acting on them"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -32,6 +32,25 @@ class Context:
     seed: int = 0
 
 
+class Usual(NamedTuple):
+    """What the subject's own score had been before it began to rise.
+
+    ``score`` is its name in the evidence, or ``log_e`` for that of the crossing; ``over`` is how
+    many of the subject's own earlier scores ``own`` is the mean of: none if it is new.
+    ``limit`` is what log_e of benign subjects stays below, if not the logarithm of the run length.
+    """
+
+    score: str
+    own: float
+    over: int
+    limit: float | None = None
+
+    def evidence(self) -> Evidence:
+        """Return it as a finding tells it."""
+        limit: Evidence = {} if self.limit is None else {"limit_log_e": round(self.limit, 4)}
+        return {f"own_{self.score}": round(self.own, 4), "own_over": self.over, **limit}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
     """A subject's evidence crossed the threshold, or a higher one.
@@ -51,6 +70,7 @@ class Crossing:
     since_us: int
     events: int
     evidence: Evidence
+    usual: Usual
     #: Members of a campaign; empty if ``subject`` is all there is.
     ids: tuple[str, ...] = ()
 
@@ -122,7 +142,15 @@ class Piece:
         return self.batch.clients[int(self.batch.client[row])]
 
     def crossing(
-        self, row: int, *, kind: str, level: int, log_e: int, since_us: int, evidence: Evidence
+        self,
+        row: int,
+        *,
+        kind: str,
+        level: int,
+        log_e: int,
+        since_us: int,
+        evidence: Evidence,
+        usual: Usual,
     ) -> Crossing:
         """Return that the client of a row crossed with it."""
         return Crossing(
@@ -137,6 +165,7 @@ class Piece:
             since_us=since_us,
             events=int(self.events[row]),
             evidence=evidence,
+            usual=usual,
         )
 
 

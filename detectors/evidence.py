@@ -20,13 +20,14 @@ import numpy as np
 
 from detectors.batch import FIXED_POINT_ONE
 from detectors.tables import ClientTable, State
+from detectors.usual import settled, usual_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from detectors.base import Segments
+    from detectors.base import Segments, Usual
 
 #: Exponent of the bet; it is neutral at p = 0.18.
 BET = 0.3
@@ -215,7 +216,7 @@ class Rise:
     """Evidence of a client crossed a threshold.
 
     ``position`` is the sorted position of the row in its `Segments`, ``length`` how many rows
-    the evidence has been above zero.
+    the evidence has been above zero, ``usual`` what the strongest sum was before these.
     """
 
     position: int
@@ -224,6 +225,7 @@ class Rise:
     sums: tuple[int, ...]
     since_us: int
     length: int
+    usual: Usual
 
 
 class EvidenceSums:
@@ -245,6 +247,7 @@ class EvidenceSums:
                 "level": ((), np.int8),
                 "since_us": ((), np.int64),
                 "length": ((), np.int64),
+                "own": ((3,), np.int64),
             },
         )
 
@@ -263,13 +266,19 @@ class EvidenceSums:
         if not len(increments):
             return []
         sums = self._running(segments, increments)
-        peak = np.maximum.reduceat(sums.max(axis=1), segments.starts)
+        strongest = sums.max(axis=1)
+        peak = np.maximum.reduceat(strongest, segments.starts)
         hot = (peak >= self.threshold) | (self.table["level"][segments.slots] > 0)
-        self._settle(segments, sums, time_us, ~hot)
+        self._settle(segments, (sums, strongest), time_us, ~hot)
         rises: list[Rise] = []
         for group in np.flatnonzero(hot).tolist():
             rises += self._walk(segments, group, increments, time_us)
         return rises
+
+    def usual(self, slots: NDArray[np.intp]) -> Usual:
+        """Return what the strongest sum of these clients was before it rose."""
+        total, rows, _ = self.table["own"][slots].sum(axis=0).tolist()
+        return usual_of(total, rows, self.threshold)
 
     def reset(self, slots: NDArray[np.intp]) -> None:
         """Forget clients."""
@@ -297,20 +306,23 @@ class EvidenceSums:
     def _settle(
         self,
         segments: Segments,
-        sums: NDArray[np.int64],
+        found: tuple[NDArray[np.int64], NDArray[np.int64]],
         time_us: NDArray[np.int64],
         calm: NDArray[np.bool_],
     ) -> None:
         """Store the last sums of the clients that stayed below the threshold."""
+        sums, strongest = found
         ends = segments.starts + segments.counts - 1
         positions = np.arange(len(sums))
-        zero = np.maximum.reduceat(np.where(sums.max(axis=1) == 0, positions, -1), segments.starts)
+        zero = np.maximum.reduceat(np.where(strongest == 0, positions, -1), segments.starts)
         slots = segments.slots
         length = self.table["length"][slots]
+        own = settled(self.table["own"][slots], segments, strongest, zero, length)
         began = np.where(zero >= 0, zero + 1, segments.starts)
         since = time_us[np.minimum(began, ends)]
         continued = (zero < 0) & (length > 0)
         rows = slots[calm]
+        self.table["own"][rows] = own[calm]
         self.table["sum"][rows] = sums[ends[calm]]
         self.table["since_us"][rows] = np.where(continued, self.table["since_us"][slots], since)[
             calm
@@ -332,6 +344,7 @@ class EvidenceSums:
         sums = self.table["sum"][slot].tolist()
         level = int(self.table["level"][slot])
         since_us, length = int(self.table["since_us"][slot]), int(self.table["length"][slot])
+        total, seen, opened = self.table["own"][slot].tolist()
         cap = CAP * self.threshold
         rises = []
         for position in range(first, first + int(segments.counts[group])):
@@ -339,15 +352,19 @@ class EvidenceSums:
             sums = [min(cap, max(0, m + x)) for m, x in zip(sums, row, strict=True)]
             peak = max(sums)
             if peak == 0:
-                level, length = 0, 0
+                calm = level == 0
+                total, seen = total + calm * opened, seen + calm * length + 1
+                level, length, opened = 0, 0, 0
                 continue
             if length == 0:
                 since_us = int(time_us[position])
-            length += 1
+            length, opened = length + 1, opened + peak
             reached = sum(peak >= factor * self.threshold for factor in ESCALATIONS)
             if reached > level:
                 level = reached
-                rises.append(Rise(position, group, level, tuple(sums), since_us, length))
+                usual = usual_of(total, seen, self.threshold)
+                rises.append(Rise(position, group, level, tuple(sums), since_us, length, usual))
         self.table["sum"][slot], self.table["level"][slot] = sums, level
         self.table["since_us"][slot], self.table["length"][slot] = since_us, length
+        self.table["own"][slot] = total, seen, opened
         return rises

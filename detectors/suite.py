@@ -219,7 +219,11 @@ class Suite:
             log_e=round(crossing.log_e / FIXED_POINT_ONE, 4),
             run_length=self._context.run_length_events,
             severity=kind.severity_at(crossing.level),
-            evidence={"escalation": crossing.level, **crossing.evidence},
+            evidence={
+                "escalation": crossing.level,
+                **crossing.evidence,
+                **crossing.usual.evidence(),
+            },
             atlas=atlas,
             owasp=owasp,
             config=self._config,

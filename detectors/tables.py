@@ -57,9 +57,9 @@ class ClientTable:
         return {name: column[:slots_used].copy() for name, column in self._columns.items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Bring back what `snapshot` returned."""
+        """Bring back what `snapshot` returned; columns that it did not know yet begin empty."""
         for name, column in self._columns.items():
-            saved = arrays[name]
+            saved = arrays.get(name, column[:0])
             column[: len(saved)] = saved
             column[len(saved) :] = 0
 

@@ -14,6 +14,7 @@ from config.errors import ConfigError
 from detectors.answers import answers_of
 from detectors.calibration import MIN_CLASS_SAMPLES, Calibration, fit_profile
 from detectors.evidence import tail_thresholds
+from detectors.membership.keys import keys_of
 from detectors.membership.members import fit_members
 from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
@@ -212,9 +213,9 @@ def _write_members(
     if len(x) < MIN_MEMBERS:
         raise ConfigError(f"{path} holds {len(x)} members; give at least {MIN_MEMBERS}")
     benign = encoder.features(reference.x[:MAX_TRAINING_ROWS])
-    members = fit_members(
-        seen.sketch, seen.embedding, (benign.sketch, benign.embedding), options.seed
-    )
+    grid = view_grid(encoder.layout)
+    keys, others = (keys_of(each.sketch, each.view, grid) for each in (seen, benign))
+    members = fit_members(keys, others, options.seed)
     save_file(members.to_arrays(), files / MEMBERS)
     return len(x)
 

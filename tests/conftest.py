@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,9 +37,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run one real Kafka for the whole run, with Vedette's topics of 4 partitions."""
+@contextmanager
+def running_broker(home: Path) -> Iterator[str]:
+    """Run one real Kafka with Vedette's topics of 4 partitions."""
     from streams import broker as embedded
     from streams.admin import apply_topics
     from streams.broker.errors import BrokerError
@@ -52,8 +53,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     except BrokerError as error:
         pytest.skip(str(error))
     settings = Settings(
-        home=tmp_path_factory.mktemp("broker"),
-        kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}"),
+        home=home, kafka=KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port()}")
     )
     try:
         servers = embedded.start(settings)
@@ -61,6 +61,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield servers
     finally:
         embedded.stop(settings)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the broker that all tests of a run share."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -73,12 +73,15 @@ def profile_of(victim: Victim, *, members: bool, seed: int = 0) -> LoadedProfile
 
 
 def watch(
-    profile: LoadedProfile, batches: Iterable[pa.RecordBatch], max_clients: int = 8192
+    profile: LoadedProfile,
+    batches: Iterable[pa.RecordBatch],
+    max_clients: int = 8192,
+    run_length_events: int = RUN_LENGTH_EVENTS,
 ) -> Watched:
     """Run all detectors over a recording."""
     engine = Engine(
         {profile.model: profile},
-        EngineOptions(run_length_events=RUN_LENGTH_EVENTS, max_clients=max_clients, lateness_s=5.0),
+        EngineOptions(run_length_events=run_length_events, max_clients=max_clients, lateness_s=5.0),
     )
     findings: list[Finding] = []
     events, detect_s = 0, 0.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 import msgspec
 import numpy as np
 
-from detectors.base import Context, Crossing, Piece, Segments
+from detectors.base import Context, Crossing, Piece, Segments, Usual
 from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import EvidenceSums, hedged
 from detectors.registry import Kind, register
@@ -220,6 +220,7 @@ class Campaign:
         self, row: int, group: _Group, first: int, events: int, names: list[str]
     ) -> Crossing:
         channel, since_us = group.channel, int(self._times[group.channel, 0])
+        usual = self._sums.usual(group.slots)
         part = f"-{first}" if first else ""
         return Crossing(
             row=row,
@@ -237,6 +238,7 @@ class Campaign:
                 "accounts": len(group.slots),
                 "suspicion": group.level,
             },
+            usual=Usual("suspicion", usual.own, usual.over, self._threshold),
             ids=tuple(names),
         )
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from river.drift import ADWIN
 
-from detectors.base import Context, Crossing, Piece
+from detectors.base import Context, Crossing, Piece, Usual
 from detectors.batch import FIXED_POINT_ONE
 from detectors.registry import Kind, register
 from detectors.tables import State, nest, pack_texts, pick, unpack_texts
@@ -227,11 +227,11 @@ class ConfidenceDrift:
         if abs(after - before) < self._config.min_change * _SCALE:
             return None
         self._level[stream] = self._level.get(stream, 0) + 1
-        means = (before / _SCALE, after / _SCALE)
-        return self._crossing(stream, tally, block, row, means)
+        usual = Usual("confidence", before / _SCALE, split)
+        return self._crossing(stream, tally, block, row, after, usual)
 
     def _crossing(
-        self, stream: int, tally: _Tally, block: _Block, row: int, means: tuple[float, float]
+        self, stream: int, tally: _Tally, block: _Block, row: int, after: float, usual: Usual
     ) -> Crossing:
         return Crossing(
             row=row,
@@ -246,12 +246,12 @@ class ConfidenceDrift:
             events=self._events,
             evidence={
                 "label": {EVERYTHING: "all", MAX_LABELS: "other"}.get(stream, str(stream)),
-                "confidence_before": round(means[0], 4),
-                "confidence_after": round(means[1], 4),
+                "confidence": round(after / _SCALE, 4),
                 "changes": self._level[stream],
                 "clients": int(np.count_nonzero(tally.clients)),
                 "largest_client_share": round(int(tally.clients.max()) / tally.count, 3),
             },
+            usual=usual,
         )
 
 

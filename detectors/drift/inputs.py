@@ -97,6 +97,7 @@ class InputDrift:
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "queries": rise.length,
                 "foreign_log_e": round(int(piece.far_log_e[row]) / FIXED_POINT_ONE, 3),

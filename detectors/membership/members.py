@@ -1,4 +1,4 @@
-"""Sketches of the training set, and how much nearer a query is to one member than to others.
+"""Keys of the training set, and how much nearer a query is to one member than to others.
 
 A member, be it noisy, lies much nearer to itself than to its next neighbours; anything else is
 about as near to several. Ratios of distances need no scale, so noise changes them little.
@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from detectors.evidence import tail_thresholds
+from detectors.tables import pick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,33 +39,50 @@ _ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """Members in cells of sketches that resemble each other.
+class Index:
+    """One key of all members, in cells of those that resemble each other.
 
     Attributes
     ----------
-    sketch, embedding
-        uint8 (m, s) and int8 (m, e), sorted by cell.
+    key
+        int16 (m, k), sorted by cell.
     centres, starts
-        uint8 (c, s) and int64 (c + 1,): rows ``starts[i]`` to ``starts[i + 1]`` are cell i.
+        int16 (c, k) and int64 (c + 1,): rows ``starts[i]`` to ``starts[i + 1]`` are cell i.
     thresholds
-        int64 (2, levels): ratios of inputs that are no members, by sketch and by embedding.
+        int64 (levels,): ratios of inputs that are no members.
     """
 
-    sketch: NDArray[np.uint8]
-    embedding: NDArray[np.int8]
-    centres: NDArray[np.uint8]
+    key: NDArray[np.int16]
+    centres: NDArray[np.int16]
     starts: NDArray[np.int64]
     thresholds: NDArray[np.int64]
 
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """An index for each key of `detectors.membership.keys`."""
+
+    indexes: tuple[Index, ...]
+
+    @property
+    def thresholds(self) -> tuple[NDArray[np.int64], ...]:
+        """Thresholds of each key."""
+        return tuple(index.thresholds for index in self.indexes)
+
     def to_arrays(self) -> State:
         """Return the arrays."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {
+            f"{number}/{name}": getattr(index, name)
+            for number, index in enumerate(self.indexes)
+            for name in Index.__slots__
+        }
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Members:
         """Read what `to_arrays` returned."""
-        return cls(**{name: arrays[name] for name in cls.__slots__})
+        count = len(arrays) // len(Index.__slots__)
+        states = (pick(str(number), arrays) for number in range(max(1, count)))
+        return cls(tuple(Index(**{name: s[name] for name in Index.__slots__}) for s in states))
 
 
 class Search:
@@ -74,43 +92,56 @@ class Search:
     """
 
     def __init__(self, members: Members) -> None:
-        self._starts = members.starts
-        self._centres = _Held(members.centres)
-        self._keys = (_Held(members.sketch), _Held(members.embedding))
+        self._parts = [
+            (_Held(index.key), _Held(index.centres), index.starts) for index in members.indexes
+        ]
 
     def ratios(
-        self, sketch: NDArray[np.uint8], embedding: NDArray[np.int8], *, skip_self: bool = False
+        self, keys: Sequence[NDArray[np.int16]], *, skip_self: bool = False
     ) -> NDArray[np.int64]:
-        """Return (n, 2) squared-distance ratios, by sketch and by embedding; low is a member.
+        """Return (n, keys) squared-distance ratios; low is a member.
 
         ``skip_self`` leaves out the nearest: for members among members.
         """
-        given = (sketch.astype(np.float32), embedding.astype(np.float32))
-        probed = self._probed(given[0])
-        rank = RANK + skip_self
-        best = np.full((2, len(sketch), rank), _FAR, np.float32)
-        order = np.argsort(probed, axis=None, kind="stable")
-        cells, first = np.unique(probed.ravel()[order], return_index=True)
-        for cell, rows in zip(
-            cells.tolist(), np.split(order // probed.shape[1], first[1:]), strict=True
-        ):
-            part = slice(int(self._starts[cell]), int(self._starts[cell + 1]))
-            for key, held in enumerate(self._keys):
-                d2 = held.squared(given[key][rows], part)
-                joined = np.concatenate([best[key, rows], d2], axis=1)
-                best[key, rows] = np.partition(joined, rank - 1, axis=1)[:, :rank]
-        ordered = np.sort(best, axis=2)[:, :, int(skip_self) :].astype(np.float64)
-        ratio = np.floor(ordered[:, :, 0] * RATIO_UNIT / np.maximum(ordered[:, :, -1], 1.0))
-        return np.asarray(np.minimum(ratio, RATIO_UNIT), np.int64).T
+        found = [
+            _ratios(*part, key.astype(np.float32), skip=int(skip_self))
+            for part, key in zip(self._parts, keys, strict=True)
+        ]
+        return np.stack(found, axis=1)
 
-    def _probed(self, sketch: NDArray[np.float32]) -> NDArray[np.intp]:
-        """Return the nearest cells; ties go to the first, whatever stands beside it."""
-        cells = len(self._starts) - 1
-        d2 = self._centres.squared(sketch, slice(None)).astype(np.float64)
-        probes = min(PROBES, cells)
-        key = d2 * cells + np.arange(cells)
-        chosen: NDArray[np.intp] = np.argpartition(key, probes - 1, axis=1)[:, :probes]
-        return chosen
+
+def _ratios(
+    members: _Held,
+    centres: _Held,
+    starts: NDArray[np.int64],
+    given: NDArray[np.float32],
+    *,
+    skip: int,
+) -> NDArray[np.int64]:
+    probed = _probed(centres, given)
+    rank = RANK + skip
+    best = np.full((len(given), rank), _FAR, np.float32)
+    order = np.argsort(probed, axis=None, kind="stable")
+    cells, first = np.unique(probed.ravel()[order], return_index=True)
+    for cell, rows in zip(
+        cells.tolist(), np.split(order // probed.shape[1], first[1:]), strict=True
+    ):
+        d2 = members.squared(given[rows], slice(int(starts[cell]), int(starts[cell + 1])))
+        joined = np.concatenate([best[rows], d2], axis=1)
+        best[rows] = np.partition(joined, rank - 1, axis=1)[:, :rank]
+    ordered = np.sort(best, axis=1)[:, skip:].astype(np.float64)
+    ratio = np.floor(ordered[:, 0] * RATIO_UNIT / np.maximum(ordered[:, -1], 1.0))
+    return np.asarray(np.minimum(ratio, RATIO_UNIT), np.int64)
+
+
+def _probed(centres: _Held, given: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return the nearest cells; ties go to the first, whatever stands beside it."""
+    d2 = centres.squared(given, slice(None)).astype(np.float64)
+    cells = d2.shape[1]
+    probes = min(PROBES, cells)
+    key = d2 * cells + np.arange(cells)
+    chosen: NDArray[np.intp] = np.argpartition(key, probes - 1, axis=1)[:, :probes]
+    return chosen
 
 
 class _Held:
@@ -133,43 +164,49 @@ class _Held:
 
 
 def fit_members(
-    sketch: NDArray[np.uint8],
-    embedding: NDArray[np.int8],
-    benign: tuple[NDArray[np.uint8], NDArray[np.int8]],
-    seed: int,
+    keys: Sequence[NDArray[np.int16]], benign: Sequence[NDArray[np.int16]], seed: int
 ) -> Members:
     """Sort members into cells, and learn what is usual for others.
 
     Parameters
     ----------
+    keys
+        int16 (m, k) of the members, by `detectors.membership.keys.keys_of`.
     benign
-        Sketches and embeddings of inputs that are taken for no members; those that are, exactly,
-        are left out.
+        The same of inputs that are taken for no members; those that are, exactly, are left out.
     """
     rng = np.random.default_rng(seed)
-    centres = _centres(sketch, rng)
-    cell = _nearest(sketch, centres)
-    order = np.argsort(cell, kind="stable")
-    starts = np.r_[0, np.cumsum(np.bincount(cell, minlength=len(centres)))].astype(np.int64)
-    members = Members(sketch[order], embedding[order], centres, starts, np.zeros((2, 0), np.int64))
-    chosen = rng.permutation(len(sketch))[:MAX_NULL]
+    members = Members(tuple(_sorted(key, rng) for key in keys))
+    chosen = rng.permutation(len(keys[0]))[:MAX_NULL]
     search = Search(members)
-    null = search.ratios(sketch[chosen], embedding[chosen], skip_self=True)
-    others = search.ratios(*benign)
+    null = search.ratios([key[chosen] for key in keys], skip_self=True)
+    others = search.ratios(benign)
     known = np.concatenate([null, others[others[:, 0] > 0]])
-    thresholds = np.stack([tail_thresholds(known[:, key]) for key in range(2)])
-    return replace(members, thresholds=thresholds)
+    return Members(
+        tuple(
+            replace(index, thresholds=tail_thresholds(known[:, number]))
+            for number, index in enumerate(members.indexes)
+        )
+    )
 
 
-def _nearest(sketch: NDArray[np.uint8], centres: NDArray[np.uint8]) -> NDArray[np.intp]:
+def _sorted(key: NDArray[np.int16], rng: np.random.Generator) -> Index:
+    centres = _centres(key, rng)
+    cell = _nearest(key, centres)
+    starts = np.r_[0, np.cumsum(np.bincount(cell, minlength=len(centres)))].astype(np.int64)
+    order = np.argsort(cell, kind="stable")
+    return Index(key[order], centres, starts, np.zeros(0, np.int64))
+
+
+def _nearest(key: NDArray[np.int16], centres: NDArray[np.int16]) -> NDArray[np.intp]:
     held = _Held(centres)
-    return np.asarray(held.squared(sketch.astype(np.float32), slice(None)).argmin(axis=1), np.intp)
+    return np.asarray(held.squared(key.astype(np.float32), slice(None)).argmin(axis=1), np.intp)
 
 
-def _centres(sketch: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _centres(key: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.int16]:
     """Find centres by a few rounds of k-means on a sample."""
-    count = int(np.clip(len(sketch) // CELL_MEMBERS, 1, MAX_CELLS))
-    sample = sketch[rng.permutation(len(sketch))[: 40 * count]]
+    count = int(np.clip(len(key) // CELL_MEMBERS, 1, MAX_CELLS))
+    sample = key[rng.permutation(len(key))[: 40 * count]]
     centres = sample[:count].copy()
     for _ in range(_ROUNDS):
         cell = _nearest(sample, centres)

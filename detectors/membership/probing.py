@@ -10,6 +10,7 @@ import numpy as np
 from detectors.base import Context, Crossing, Piece, Segments
 from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import EvidenceSums, MeanBet, Rise, TailTable, hedged
+from detectors.membership.keys import keys_of
 from detectors.membership.members import Search
 from detectors.query.runs import Runs
 from detectors.registry import Kind, register
@@ -39,21 +40,22 @@ class MembershipProbing:
     """Find clients that test whether inputs were in the training set.
 
     Each query is compared with the sketches of members that calibration kept: one that is much
-    nearer to a single member than to its next neighbours is a member, exact or noisy. Benign
-    traffic meets members as often as other inputs of their kind do.
+    nearer to a single member than to its next neighbours is a member, exact, noisy, lit in another
+    way or shifted by whole pixels. Benign traffic meets members as often as other inputs of their
+    kind do.
 
     References
     ----------
     Shokri et al. Membership inference attacks against machine learning models. S&P 2017.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __init__(self, config: ProbingConfig, context: Context) -> None:
         profile = context.profile
         if profile is None:
             raise ValueError("membership.probing needs a profile")
-        self._members = profile.members
+        self._members, self._grid = profile.members, profile.view_grid
         self._sums = EvidenceSums(context.max_clients, 1, context.run_length_events)
         self._runs = Runs(context.max_clients, 1)
         self._mean = MeanBet()
@@ -74,7 +76,7 @@ class MembershipProbing:
             return []
         segments = Segments.of(rows, piece.slot[rows])
         order, batch = segments.order, piece.batch
-        ratios = self._search.ratios(batch.sketch[order], batch.embedding[order])
+        ratios = self._search.ratios(keys_of(batch.sketch[order], batch.view[order], self._grid))
         none = np.zeros(len(order), np.intp)
         ranks = [table.rank(ratios[:, key], none) for key, table in enumerate(self._tables)]
         log_e = self._mean.log_e(*ranks)[:, None]
@@ -115,9 +117,9 @@ class MembershipProbing:
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "queries": rise.length,
-                "sketch_ratio": round(int(ratios[rise.position, 0]) / FIXED_POINT_ONE, 4),
-                "embedding_ratio": round(int(ratios[rise.position, 1]) / FIXED_POINT_ONE, 4),
+                "ratio": round(int(ratios[rise.position].min()) / FIXED_POINT_ONE, 4),
             },
         )

@@ -232,6 +232,7 @@ class Coverage:
             level=rise.level,
             log_e=rise.sums[0],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "channel": "coverage",
                 "windows": rise.length,

@@ -168,6 +168,7 @@ class Pincer:
             level=rise.level,
             log_e=rise.sums[strongest],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={
                 "channel": CHANNELS[strongest],
                 **{

@@ -153,6 +153,7 @@ class Probes:
             level=rise.level,
             log_e=rise.sums[channel],
             since_us=rise.since_us,
+            usual=rise.usual,
             evidence={"channel": CHANNELS[channel], "queries": rise.length},
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 import numpy as np
 
-from detectors.base import Context, Crossing, Piece, Segments
+from detectors.base import Context, Crossing, Piece, Segments, Usual
 from detectors.batch import FIXED_POINT_ONE
 from detectors.registry import Kind, register
 from detectors.tables import ClientTable, State, nest, pick
@@ -320,6 +320,7 @@ class Burst:
         level = self._table["level"][slot]
         excess = np.log1p(window) - np.log1p(level)
         metric, channel = divmod(int(excess.argmax()), CHANNELS)
+        total, blocks = self._table["total"][slot], int(self._table["blocks"][slot])
         return piece.crossing(
             row,
             kind="burst",
@@ -332,8 +333,9 @@ class Burst:
                 "busiest_part": "with" if channel == 0 else "without",
                 "count": int(window[metric, channel]),
                 "level": int(level[metric, channel]),
-                "own_blocks": int(self._table["blocks"][slot]),
+                "cohort_count": round(float(np.expm1(self._cohort.mean[metric, channel])), 1),
             },
+            usual=Usual("count", float(np.expm1(total[metric, channel] / max(1, blocks))), blocks),
         )
 
 

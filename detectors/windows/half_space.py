@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from river.anomaly import HalfSpaceTrees
 
-from detectors.base import Context, Crossing, Piece
+from detectors.base import Context, Crossing, Piece, Usual
 from detectors.batch import FIXED_POINT_ONE
 from detectors.evidence import CAP, ESCALATIONS, log_e
 from detectors.registry import Kind, register
@@ -32,6 +32,8 @@ REFERENCE = 500
 #: Clients under evidence that are remembered; those that recover cost nothing.
 MAX_SUSPECTS = 4096
 _SCORE_UNIT = 1 << 24
+#: A name, two numbers and their place in a dictionary, roughly.
+_OWN_BYTES = 300
 
 
 class HalfSpaceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +58,7 @@ class _Suspect:
     HalfSpaceConfig,
     kinds={"anomaly": Kind(severity="low", atlas=("AML.T0040",))},
     cost="O(trees x height) a window",
-    state_bytes=128,
+    state_bytes=448,
 )
 class HalfSpaceWindows:
     """One shared River HalfSpaceTrees over per-client window vectors.
@@ -84,12 +86,15 @@ class HalfSpaceWindows:
         self._low: list[float] = []
         self._high: list[float] = []
         self._suspects: dict[str, _Suspect] = {}
+        #: Sum and number of the scores of clients while nothing was held against them.
+        self._own: dict[str, tuple[int, int]] = {}
+        self._max_clients = context.max_clients
         self._trees = self._new_trees()
 
     @property
     def bytes_per_client(self) -> int:
-        """Bytes of one open window."""
-        return self._windows.bytes_per_client
+        """Bytes of one open window and of what its client's scores were."""
+        return self._windows.bytes_per_client + _OWN_BYTES
 
     def observe(self, piece: Piece) -> list[Crossing]:
         """Add the rows of a piece and score the windows whose time has come."""
@@ -121,6 +126,8 @@ class HalfSpaceWindows:
             "scale": np.array([self._low, self._high], np.float64),
             "suspects": np.array([(s.sum, s.level, s.since_us) for s in suspects], np.int64),
             **nest("names", pack_texts(self._suspects)),
+            "own": np.array(list(self._own.values()), np.int64),
+            **nest("known", pack_texts(self._own)),
             **nest("open", self._windows.snapshot()),
         }
 
@@ -133,10 +140,18 @@ class HalfSpaceWindows:
         names = unpack_texts(pick("names", arrays))
         rows = arrays["suspects"].reshape(-1, 3).tolist()
         self._suspects = {name: _Suspect(*row) for name, row in zip(names, rows, strict=True)}
+        self._restore_own(arrays)
         self._windows.restore(pick("open", arrays))
         self._trees = self._new_trees()
         for vector in self._learned:
             self._trees.learn_one(dict(zip(FEATURES, vector, strict=True)))
+
+    def _restore_own(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        known = pick("known", arrays)
+        # Snapshots made before clients' own scores were kept have none.
+        names = unpack_texts(known) if known else []
+        rows = arrays.get("own", np.zeros(0, np.int64)).reshape(-1, 2).tolist()
+        self._own = {name: (total, count) for name, (total, count) in zip(names, rows, strict=True)}
 
     def _new_trees(self) -> HalfSpaceTrees:
         return HalfSpaceTrees(
@@ -160,6 +175,7 @@ class HalfSpaceWindows:
         if len(self._reference) < REFERENCE:
             bisect.insort(self._reference, score)
             self._learn(scaled)
+            self._learn_own(window.client, score)
             return None
         crossing, alarmed = self._decide(window, score, row)
         if not alarmed:
@@ -172,6 +188,7 @@ class HalfSpaceWindows:
         suspect = self._suspects.pop(window.client, None) or _Suspect(0, 0, window.start_us)
         suspect.sum = min(CAP * self._threshold, suspect.sum + bet)
         if suspect.sum <= 0:
+            self._learn_own(window.client, score)
             return None, False
         self._suspects[window.client] = suspect
         if len(self._suspects) > MAX_SUSPECTS:
@@ -184,6 +201,8 @@ class HalfSpaceWindows:
 
     def _crossing(self, window: Window, suspect: _Suspect, score: int, row: int) -> Crossing:
         named = zip(FEATURES, self._scale(window.vector()), strict=True)
+        total, count = self._own.get(window.client, (0, 0))
+        median = self._reference[len(self._reference) // 2]
         return Crossing(
             row=row,
             time_us=window.last_us,
@@ -195,12 +214,20 @@ class HalfSpaceWindows:
             log_e=suspect.sum,
             since_us=suspect.since_us,
             events=window.seen,
+            usual=Usual("score", total / max(1, count) / _SCORE_UNIT, count),
             evidence={
                 "score": round(score / _SCORE_UNIT, 4),
+                "cohort_score": round(median / _SCORE_UNIT, 4),
                 "window_events": window.events,
                 **{name: round(value, 3) for name, value in named},
             },
         )
+
+    def _learn_own(self, client: str, score: int) -> None:
+        total, count = self._own.pop(client, (0, 0))
+        self._own[client] = total + score, count + 1
+        if len(self._own) > self._max_clients:
+            del self._own[next(iter(self._own))]
 
     def _set_scale(self) -> None:
         """Freeze the scale: the middle 96 % of the first windows fill the middle of [0, 1]."""

@@ -72,7 +72,7 @@ def show(identity: Annotated[str, Parameter(help="id of the alert")]) -> None:
 def incidents(
     *, every: Annotated[bool, Parameter(help="also those that have ended", negative="")] = False
 ) -> None:
-    """List incidents, the latest first, as their last alert tells them.
+    """List incidents as their last alert tells them: the highest risk first, then the latest.
 
     **Examples:**
 
@@ -84,6 +84,7 @@ def incidents(
     from streams.cli.view import add_row, table
 
     found = [item for item in read_incidents() if every or not item.ended]
+    found.sort(key=lambda item: -item.last.risk_score)
     shown = table(
         f"{len(found)} incidents", "last", "severity", "risk", "what", "who", "state", "id"
     )

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 POLL_MS = 500
+#: aiokafka waits for ever for a broker that went away after the first answer.
+SILENT_S = 20.0
 
 
 def read_topic(topic: str, take: Callable[[bytes | None, bytes | None], None]) -> None:
@@ -28,7 +30,7 @@ def read_topic(topic: str, take: Callable[[bytes | None, bytes | None], None]) -
     """
     try:
         asyncio.run(_read(topic, take))
-    except KafkaError as error:
+    except (KafkaError, TimeoutError) as error:
         raise Transient(
             f"the broker cannot be read ({type(error).__name__}); see `vedette broker status`"
         ) from None
@@ -42,9 +44,12 @@ async def _read(topic: str, take: Callable[[bytes | None, bytes | None], None]) 
         partitions = consumer.assignment()
         ends = await consumer.end_offsets(partitions)
         await consumer.seek_to_beginning(*partitions)
-        while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
-                for record in records:
-                    take(record.key, record.value)
+        now = asyncio.get_running_loop().time
+        async with asyncio.timeout(SILENT_S) as patience:
+            while any([await consumer.position(tp) < end for tp, end in ends.items()]):
+                for records in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                    patience.reschedule(now() + SILENT_S)
+                    for record in records:
+                        take(record.key, record.value)
     finally:
         await consumer.stop()

@@ -39,6 +39,12 @@ UNSCANNED = Counter(
 )
 FINDINGS = Counter("vedette_findings_total", "Findings, by detector.", ["detector", "severity"])
 DECISIONS = Counter("vedette_decisions_total", "What became of findings, by reason.", ["reason"])
+FEEDBACK_LEARNED = Counter(
+    "vedette_feedback_learned_total", "Judgements of analysts that the ranking took.", ["said"]
+)
+ALERTS_LOWERED = Counter(
+    "vedette_alerts_lowered_total", "Incidents told one severity lower, by analysts' judgements."
+)
 RULE_FINDINGS = Counter("vedette_rule_findings_total", "Findings a rule took.", ["rule", "mode"])
 INCIDENTS = Gauge("vedette_incidents_open", "Open incidents.")
 INCIDENT_CLIENTS = Gauge("vedette_incident_clients", "Clients in open incidents.")
@@ -67,6 +73,8 @@ for _stage in ("decode", "serve", "detect", "respond", "index"):
 for _action in get_args(Action):
     for _mode in ("shadow", "live"):
         VERDICTS.labels(_action, _mode)
+for _said in ("real", "false", "ignored"):
+    FEEDBACK_LEARNED.labels(_said)
 for _result in ("ok", "error"):
     RULES_RELOADED.labels(_result)
 for _result in ("ok", "refused"):

@@ -11,6 +11,7 @@ import msgspec
 from detectors.finding import Severity, SubjectType, Technique
 from streams.respond.explain import Explanation, explain
 from streams.respond.incident import MAX_SAMPLES, Moment, Reason
+from streams.respond.ranking import Ranking
 from streams.respond.risk import risk_score
 from streams.respond.text import shown
 from streams.respond.times import event_time, iso, iso_us
@@ -107,6 +108,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     findings_total: int = 1
     exact: bool = True
     earlier_incidents: int = 0
+    ranking: Ranking = Ranking()
     explanation: Explanation | None = None
     timeline: tuple[Moment, ...] = ()
     routes: tuple[str, ...] = ()
@@ -156,7 +158,7 @@ def incident_alert(
         id=_identity(incident, reason, finding),
         finding=shown((finding or strongest).id, MAX_NAME_CHARS),
         time=iso(event_time(finding.time)) if finding else iso_us(incident.last_us),
-        severity=incident.severity,
+        severity=incident.ranking.of(incident.severity),
         risk_score=risk_score(incident, asset),
         title=_title(incident, rule, reason),
         summary=_summary(incident, rule, reason),
@@ -190,6 +192,7 @@ def incident_alert(
         findings_total=incident.findings,
         exact=incident.exact,
         earlier_incidents=incident.earlier,
+        ranking=incident.ranking,
         explanation=explain(strongest),
         timeline=tuple(incident.timeline),
         routes=rule.routes,
@@ -240,6 +243,12 @@ def _summary(incident: Incident, rule: Rule, reason: Reason) -> str:
         text += f" {incident.findings:,} findings so far."
     if incident.earlier:
         text += f" It happened {incident.earlier:,} times before."
+    ranking = incident.ranking
+    if ranking.lowered_from is not None:
+        text += (
+            f" Analysts called {ranking.false} of the {ranking.votes} alerts most like it false: "
+            f"told as {ranking.of(incident.severity)} instead of {incident.severity}."
+        )
     if reason == "resolved":
         text += f" Nothing more was found for {rule.window_s / 60:.0f} minutes."
     elif reason == "closed_by_analyst":

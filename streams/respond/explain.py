@@ -17,20 +17,19 @@ if TYPE_CHECKING:
 MAX_COMPARISONS = 8
 MAX_FEATURES = 5
 _CHANNELS = ("channel", "metric", "label")
-#: Evidence that a detector gives in pairs: what was seen, and the subject's own usual.
-_OWN_PAIRS = (
-    ("count", "level"),
-    ("confidence_after", "confidence_before"),
-)
+#: Evidence in pairs: what was seen, and what the subject itself stays below.
+_OWN_BOUNDS = (("count", "level"),)
 _LOG_E = "_log_e"
 #: Numbers that describe the finding and weigh nothing.
-_NOT_FEATURES = frozenset({"escalation", "own_blocks", "window_s", "changes", "clients"})
+_NOT_FEATURES = frozenset({"escalation", "window_s", "changes", "clients"})
+_USUALS = ("own_", "cohort_", "limit_")
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """A number against what is usual for the subject itself or for all clients.
 
-    ``bound``: ``usual`` is what they stay below, not what they have.
+    ``bound``: ``usual`` is what they stay below, not what they have. ``over``: how many of the
+    subject's own earlier scores the usual is the mean of; with none, nothing is usual for it yet.
     """
 
     name: str
@@ -38,6 +37,16 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     usual: float
     of: Literal["own", "cohort"]
     bound: bool = False
+    over: int | None = None
+
+    @property
+    def in_words(self) -> str:
+        """What it says."""
+        if self.over == 0:
+            return f"{self.name} is {self.seen:g}, usual is unknown ({self.of}, nothing before)"
+        over = "" if self.over is None else f", mean of {self.over:,} before"
+        below = "below " if self.bound else ""
+        return f"{self.name} is {self.seen:g}, usual is {below}{self.usual:g} ({self.of}{over})"
 
 
 class Feature(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,11 +70,7 @@ def in_words(explanation: Explanation | None) -> list[str]:
     if explanation is None:
         return []
     found = [f"channel {explanation.channel}"]
-    found += [
-        f"{item.name} is {item.seen:g}, usual is {'below ' if item.bound else ''}"
-        f"{item.usual:g} ({item.of})"
-        for item in explanation.comparisons
-    ]
+    found += [item.in_words for item in explanation.comparisons]
     for feature in explanation.features:
         share = "" if feature.share is None else f", {feature.share:.0%} of the evidence"
         found.append(f"weighs: {feature.name} {feature.value:g}{share}")
@@ -96,18 +101,22 @@ def channel_of(finding: Finding) -> str:
 
 
 def _comparisons(finding: Finding, numbers: dict[str, float]) -> Iterator[Comparison]:
-    if math.isfinite(finding.log_e) and finding.run_length > 1:
-        # Benign clients pass it once in `run_length` events.
-        limit, reached = round(math.log(finding.run_length), 3), finding.log_e
-        yield Comparison(name="log_e", seen=reached, usual=limit, of="cohort", bound=True)
-    for seen, usual_name in _OWN_PAIRS:
-        if seen in numbers and usual_name in numbers:
-            yield Comparison(name=seen, seen=numbers[seen], usual=numbers[usual_name], of="own")
-    for name, value in numbers.items():
-        if f"own_{name}" in numbers:
-            yield Comparison(name=name, seen=value, usual=numbers[f"own_{name}"], of="own")
-        if f"cohort_{name}" in numbers:
-            yield Comparison(name=name, seen=value, usual=numbers[f"cohort_{name}"], of="cohort")
+    seen = dict(numbers)
+    if finding.log_e > 0 and math.isfinite(finding.log_e) and finding.run_length > 1:
+        # Benign clients pass it once in `run_length` events; detectors of several channels, and
+        # those that judge less often, have a limit of their own.
+        limit = numbers.get("limit_log_e", round(math.log(finding.run_length), 3))
+        seen["log_e"] = finding.log_e
+        yield Comparison(name="log_e", seen=finding.log_e, usual=limit, of="cohort", bound=True)
+    for name, level in _OWN_BOUNDS:
+        if name in seen and level in seen:
+            yield Comparison(name=name, seen=seen[name], usual=seen[level], of="own", bound=True)
+    over = int(numbers["own_over"]) if "own_over" in numbers else None
+    for name, value in seen.items():
+        if (usual := numbers.get(f"own_{name}")) is not None:
+            yield Comparison(name=name, seen=value, usual=usual, of="own", over=over)
+        if (usual := numbers.get(f"cohort_{name}")) is not None:
+            yield Comparison(name=name, seen=value, usual=usual, of="cohort")
 
 
 def _features(numbers: dict[str, float]) -> tuple[Feature, ...]:
@@ -115,7 +124,7 @@ def _features(numbers: dict[str, float]) -> tuple[Feature, ...]:
     weights = {
         name.removesuffix(_LOG_E): value
         for name, value in numbers.items()
-        if name.endswith(_LOG_E) and value > 0
+        if name.endswith(_LOG_E) and not name.startswith(_USUALS) and value > 0
     }
     if weights:
         total = sum(weights.values())
@@ -127,6 +136,6 @@ def _features(numbers: dict[str, float]) -> tuple[Feature, ...]:
         found = [
             Feature(name=name, value=value)
             for name, value in numbers.items()
-            if name not in _NOT_FEATURES and not name.startswith(("own_", "cohort_"))
+            if name not in _NOT_FEATURES and not name.startswith(_USUALS)
         ]
     return tuple(sorted(found, key=lambda item: -abs(item.value)))[:MAX_FEATURES]

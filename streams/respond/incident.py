@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from detectors.finding import Finding, Severity
+from streams.respond.ranking import Ranking
 
 #: ``campaign`` is many clients with one cause; ``group`` a campaign that a detector found.
 Scope = Literal["client", "campaign", "group", "model", "tenant"]
@@ -90,6 +91,7 @@ class Incident(msgspec.Struct, kw_only=True):
     samples: list[str] = []
     told: Told | None = None
     acknowledged_by: str | None = None
+    ranking: Ranking = Ranking()
 
     @property
     def client_count(self) -> int:

@@ -33,6 +33,7 @@ from streams.respond.incident import (
     slim,
     stated_accounts,
 )
+from streams.respond.ranking import Ranker
 from streams.respond.risk import raised
 from streams.respond.seen import Seen
 from streams.respond.severity import RANK
@@ -89,6 +90,7 @@ class Incidents:
         self.open: OrderedDict[Key, Incident] = OrderedDict()
         self.seen = Seen(REMEMBERED_FINDINGS)
         self.silences = Silences()
+        self.ranker = Ranker(lowers=settings.lower_false)
         self.watermark_us = 0
         self.recent: dict[Cause, OrderedDict[str, int]] = {}
         self.ended: OrderedDict[Key, int] = OrderedDict()
@@ -322,6 +324,8 @@ class Incidents:
         time_us: int,
     ) -> Alert:
         incident.sequence += 1
+        if finding is not None:
+            incident.ranking = self.ranker.rank(incident, reason)
         incident.note(
             Moment(
                 time=iso_us(time_us),

@@ -136,12 +136,18 @@ class Responder:
 
     def _close(self, feedback: Feedback) -> list[Out]:
         outs: list[Out] = []
+        incidents = self.incidents
+        incidents.ranker.judged(
+            feedback.target,
+            real=feedback.verb == "resolve",
+            still_open=incidents.open.values(),
+        )
         if feedback.verb == "false_positive" and feedback.client and self._policy_made(feedback):
             outs += self._forget(feedback)
         reason: Reason = (
             "false_positive" if feedback.verb == "false_positive" else "closed_by_analyst"
         )
-        ended = self.incidents.close(feedback.target, self._rules(), reason)
+        ended = incidents.close(feedback.target, self._rules(), reason)
         return outs + [alert_out(alert) for alert in ended]
 
     def _policy_made(self, feedback: Feedback) -> bool:

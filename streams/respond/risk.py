@@ -1,4 +1,4 @@
-"""How urgent an incident is: from evidence, repetition, spread and what the model is worth."""
+"""How urgent an incident is: evidence, repetition, spread, the model's worth, people's word."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ _AMPLE_EVIDENCE = 2.0
 
 def risk_score(incident: Incident, asset: AssetValue = "normal") -> int:
     """Return 1 to 100: ECS's score of the severity, plus what makes this incident worse."""
-    points = SEVERITIES[incident.severity].risk_score + _ASSET_POINTS[asset]
+    severity = incident.ranking.of(incident.severity)
+    points = SEVERITIES[severity].risk_score + _ASSET_POINTS[asset] + incident.ranking.points
     points += min(_MAX_REPETITION_POINTS, _REPETITION_POINTS * incident.earlier)
     points += min(_MAX_SPREAD_POINTS, _spread(incident.client_count))
     points += min(_MAX_EVIDENCE_POINTS, _evidence(incident))

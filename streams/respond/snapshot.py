@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from config.errors import Fatal
+from detectors.reranker import Vote
 from streams.respond.incident import Incident, Key
 from streams.respond.incidents import Cause
+from streams.respond.ranking import Case
 from streams.respond.silences import Silence, Silences
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     recent: list[tuple[Cause, list[tuple[str, int]]]]
     ended: list[tuple[Key, int]]
     offences: list[tuple[str, int]]
+    votes: tuple[Vote, ...] = ()
+    cases: tuple[Case, ...] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -51,6 +55,8 @@ def dump(incidents: Incidents, book: VerdictBook, next_offsets: dict[str, int]) 
             recent=[(cause, list(clients.items())) for cause, clients in incidents.recent.items()],
             ended=list(incidents.ended.items()),
             offences=list(book.offences.items()),
+            votes=incidents.ranker.model.votes,
+            cases=incidents.ranker.cases,
         )
     )
 
@@ -75,6 +81,7 @@ def load(data: bytes, incidents: Incidents, book: VerdictBook) -> dict[str, int]
     incidents.watermark_us = state.watermark_us
     incidents.seen.restore(state.young, state.old)
     incidents.silences = Silences(state.silences)
+    incidents.ranker.restore(state.votes, state.cases)
     incidents.recent = {cause: OrderedDict(clients) for cause, clients in state.recent}
     incidents.ended = OrderedDict(state.ended)
     book.offences = OrderedDict(state.offences)

@@ -68,6 +68,7 @@ class RespondRole:
         self._watcher = Watcher(settings, self._publish, self._latest_s)
         self._deliveries = deliveries(settings, self._watcher.sink_disabled)
         self._background = Background()
+        self._duties: list[asyncio.Task[None]] = []
         self._lock = asyncio.Lock()
         self._next_offsets: dict[str, int] = {}
         self._held: list[Chunk] = []
@@ -76,19 +77,16 @@ class RespondRole:
         self._heard_s = time.monotonic()
 
     async def start(self) -> None:
-        """Connect and start the deliveries."""
+        """Connect."""
         await self._producer.start()
-        for name, delivery in self._deliveries.items():
-            self._background.spawn(delivery.run(), name=f"sink {name}")
         self._background.spawn(self._rules.watch(), name="rules")
-        self._background.spawn(self._tick(), name="respond clock")
 
     async def assigned(self, partitions: set[Partition]) -> None:
-        """Take over the incidents and the verdicts that hold."""
+        """Take over the incidents, the verdicts that hold and the deliveries."""
         if not partitions:
             return
         if {partition.topic for partition in partitions} != set(self.topics):
-            # Faust keeps topics together that have as many partitions as each other.
+            # `FetchThread` keeps topics together that have as many partitions as each other.
             raise Fatal(
                 f"{FINDINGS} and {FEEDBACK} did not come together; run `vedette topics apply`, "
                 "which gives each one partition"
@@ -101,6 +99,7 @@ class RespondRole:
             self._next_offsets = _within(offsets, ends)
         await load_verdicts(self._responder.book, self._settings.kafka)
         self._watcher.start(self._background)
+        self._take_duty()
 
     async def process(self, chunk: Chunk) -> None:
         """Respond to a chunk; its acknowledgement waits for the next snapshot."""
@@ -118,18 +117,35 @@ class RespondRole:
                 await self._snapshot()
 
     async def release(self, partitions: set[Partition]) -> None:
-        """Make incidents durable and acknowledge what is held."""
+        """Leave the work to the next owner; make incidents durable and acknowledge what is held."""
+        if partitions:
+            await self._leave_duty()
         async with self._lock:
             await self._snapshot()
-        if partitions:
-            await self._watcher.stop()
 
     async def stop(self) -> None:
         """Stop the deliveries and disconnect."""
-        await self._watcher.stop()
+        await self._leave_duty()
         await self._background.cancel()
         await self._producer.stop()
         self._background.check()
+
+    def _take_duty(self) -> None:
+        """Start what only the owner of the findings may do: a worker in reserve tells nobody."""
+        if not self._duties:
+            spawn = self._background.spawn
+            self._duties = [spawn(self._tick(), name="respond clock")]
+            self._duties += [
+                spawn(delivery.run(), name=f"sink {name}")
+                for name, delivery in self._deliveries.items()
+            ]
+
+    async def _leave_duty(self) -> None:
+        await self._watcher.stop()
+        for task in self._duties:
+            task.cancel()
+        await asyncio.gather(*self._duties, return_exceptions=True)
+        self._duties.clear()
 
     async def _take(self, record: Record) -> None:
         responder = self._responder

@@ -13,7 +13,7 @@ from config.settings import KafkaSettings
 from streams.notify import kafka_sink
 from streams.notify.base import Delivered, Permanent, RetryLater
 from streams.notify.kafka_sink import KafkaNotifier, ocsf_finding, outcome_of_error
-from tests.contract.test_notifiers import huge
+from tests.contract.notifiers import huge
 from tests.unit.respond.fakes import FakeProducer
 from tests.unit.respond.samples import alert
 

@@ -18,7 +18,7 @@ from streams.notify.base import Delivered, Permanent, RetryLater
 from streams.notify.retry import RetryStage
 from streams.notify.smtp import SmtpNotifier, outcome_of_code
 from tests.contract.leaks import assert_no_leak
-from tests.contract.test_notifiers import self_signed
+from tests.contract.notifiers import self_signed
 from tests.unit.respond.samples import alert
 
 PASSWORD = "correct-horse-battery-staple"

@@ -112,7 +112,7 @@ def test_a_population_that_loses_confidence_is_drift() -> None:
     assert {f.kind for f in found} == {"drift"}
     assert found[0].subject.type == "model"
     assert found[0].evidence["clients"] > 10
-    assert found[0].evidence["confidence_after"] < found[0].evidence["confidence_before"]
+    assert found[0].evidence["confidence"] < found[0].evidence["own_confidence"]
 
 
 def test_a_client_unlike_all_others_is_an_anomaly() -> None:

@@ -53,14 +53,14 @@ def test_batches_equal_one_row_at_a_time(seed: int, rows: int, clients: int) -> 
     segments = Segments.of(np.arange(rows), slot)
     order = segments.order
     found = {
-        (int(order[r.position]), r.level, r.sums, r.since_us, r.length)
+        (int(order[r.position]), r.level, r.sums, r.since_us, r.length, r.usual)
         for r in whole.update(segments, increments[order], time_us[order])
     }
     expected = set()
     for row in range(rows):
         one = Segments.of(np.array([row]), slot[row : row + 1])
         for r in single.update(one, increments[row : row + 1], time_us[row : row + 1]):
-            expected.add((row, r.level, r.sums, r.since_us, r.length))
+            expected.add((row, r.level, r.sums, r.since_us, r.length, r.usual))
     assert found == expected
     for name, column in whole.snapshot(8).items():
         if name != "since_us":  # of no meaning while the sum is zero
@@ -95,6 +95,39 @@ def test_an_alarm_is_quiet_until_it_escalates_or_returns_to_zero() -> None:
     assert push(1, 0.5, 0.5) == [1]
     assert push(-0.5, 1, 3) == [2]
     assert push(-100, 1) == [1]
+
+
+def test_usual_is_the_mean_before_the_rise_and_no_alarm_teaches_it() -> None:
+    sums = EvidenceSums(1, 1, 100)
+
+    def push(*steps: float) -> list[tuple[float, int]]:
+        values = np.array([[round(step * FIXED_POINT_ONE)] for step in steps])
+        rows = np.arange(len(values))
+        rises = sums.update(Segments.of(rows, np.zeros(len(rows), np.intp)), values, rows)
+        return [rise.usual[1:3] for rise in rises]
+
+    assert push(8) == [(0.0, 0)]  # nothing was before
+    assert push(-99, 2, -1, -5, 1) == []
+    # After the alarm: 0, then 2, 1, 0; the last 1 belongs to the rise.
+    assert push(8) == [(0.75, 4)]
+    assert push(-99, 0, 9) == [(0.5, 6)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(-3, 3), min_size=1, max_size=80))
+def test_usual_equals_the_mean_over_settled_rows(steps: list[int]) -> None:
+    sums = EvidenceSums(1, 1, 10**9)
+    values = np.array(steps)[:, None] * FIXED_POINT_ONE
+    rows = np.arange(len(steps))
+    sums.update(Segments.of(rows, np.zeros(len(rows), np.intp)), values, rows)
+    running = [0]
+    for step in steps:
+        running.append(max(0, running[-1] + step))
+    zeros = [at for at, value in enumerate(running) if value == 0]
+    settled = running[1 : zeros[-1] + 1]
+    _, own, over, _ = sums.usual(np.array([0]))
+    assert over == len(settled)
+    assert own == (sum(settled) / len(settled) if settled else 0.0)
 
 
 def test_the_nearest_of_several_kinds_of_entries_has_the_odds_of_all_together() -> None:

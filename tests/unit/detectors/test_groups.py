@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 
 from detectors.calibration import fit_profile
+from detectors.membership.keys import keys_of
 from detectors.membership.members import Members, Search, fit_members
 from detectors.suite import Suite
 from detectors.testing import CLASSES, World, cut_into
 
 WORLD = World.make(seed=8)
+
+
+def keys(sketch: np.ndarray) -> tuple[np.ndarray, ...]:
+    return keys_of(sketch, sketch, np.array([49, 0]))
 
 
 @cache
@@ -22,7 +27,7 @@ def members() -> tuple[np.ndarray, Members]:
     label = rng.integers(0, CLASSES, 4000).astype(np.int32)
     sketch = WORLD.inputs(rng, label)
     benign = WORLD.calibration(1000)
-    held = fit_members(sketch, WORLD.embed(sketch), (benign.sketch, benign.embedding), 0)
+    held = fit_members(keys(sketch), keys(benign.sketch), 0)
     return sketch, held
 
 
@@ -61,9 +66,7 @@ def test_members_and_noisy_members_have_low_ratios() -> None:
     noisy = (sketch[:200] + np.random.default_rng(0).integers(-2, 3, (200, 49))).astype(np.uint8)
     others = WORLD.calibration(200, seed=9)
     search = Search(held)
-    member, near, other = (
-        search.ratios(x, WORLD.embed(x)) for x in (sketch[:200], noisy, others.sketch)
-    )
+    member, near, other = (search.ratios(keys(x)) for x in (sketch[:200], noisy, others.sketch))
     assert (member[:, 0] == 0).all()
     assert np.median(near[:, 0]) < np.quantile(other[:, 0], 0.1)
 
@@ -72,10 +75,8 @@ def test_ratios_do_not_depend_on_what_stands_beside() -> None:
     _, held = members()
     others = WORLD.calibration(64, seed=9)
     search = Search(held)
-    whole = search.ratios(others.sketch, others.embedding)
-    single = [
-        search.ratios(others.sketch[i : i + 1], others.embedding[i : i + 1]) for i in range(64)
-    ]
+    whole = search.ratios(keys(others.sketch))
+    single = [search.ratios(keys(others.sketch[i : i + 1])) for i in range(64)]
     assert np.array_equal(whole, np.concatenate(single))
 
 

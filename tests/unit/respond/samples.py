@@ -31,7 +31,13 @@ def finding(**changes: Any) -> Finding:
         "log_e": 12.5,
         "run_length": 60_000,
         "severity": "high",
-        "evidence": {"coverage": 0.75, "rows": 1234, "interactions": ["vedette.events.v1-0-7-0"]},
+        "evidence": {
+            "coverage": 0.75,
+            "rows": 1234,
+            "interactions": ["vedette.events.v1-0-7-0"],
+            "own_log_e": 0.25,
+            "own_over": 1180,
+        },
         "atlas": (Technique(id="AML.T0024.002", name="Extract AI Model", edition="2026.10"),),
         "owasp": (Technique(id="LLM06", name="Unbounded Consumption", edition="2026"),),
     }

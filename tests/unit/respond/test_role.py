@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -245,6 +246,39 @@ async def test_findings_and_feedback_must_not_come_apart(producer, tmp_path):
     role = respond.make(settings(tmp_path))
     with pytest.raises(Fatal, match="did not come together"):
         await role.assigned({Partition(FINDINGS, 0)})
+
+
+async def test_a_worker_in_reserve_does_no_duty_until_it_owns_the_findings(
+    producer, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(respond, "load_verdicts", no_verdicts)
+    role = respond.make(settings(tmp_path))
+    running = []
+
+    async def run():
+        running.append(True)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            running.pop()
+
+    role._deliveries = {"hook": SimpleNamespace(run=run)}
+    monkeypatch.setattr(role._watcher, "start", lambda _: None)
+    await role.start()
+    await role.assigned(set())
+    await asyncio.sleep(0)
+    assert not running
+    await role.assigned(OWNED)
+    await role.assigned(OWNED)
+    await asyncio.sleep(0)
+    assert running == [True]
+    await role.release(OWNED)
+    assert not running
+    await role.assigned(OWNED)
+    await asyncio.sleep(0)
+    assert running == [True]
+    await role.stop()
+    assert not running
 
 
 async def test_a_person_lifts_a_verdict_and_later_findings_do_not_bring_it_back(
