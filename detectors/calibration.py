@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from detectors.batch import FIXED_POINT_ONE
-from detectors.evidence import TAIL_LEVELS, standardise, tail_thresholds
+from detectors.evidence import TAIL_LEVELS, standardise
 from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
 from detectors.query.anchors import Anchors
@@ -16,6 +16,7 @@ from detectors.query.code import codes_of, fit_codes
 from detectors.query.coverage import fit_coverage
 from detectors.query.shape import fit_shape, shape_scores
 from detectors.rehearsal import rehearse
+from detectors.tails import high_tail, low_tail
 from detectors.traffic.levels import fit_cohort
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class _Looks:
             mine = given[group == index]
             scale[:, index] = _centre_and_spread(mine if len(mine) >= _FEW else given)
         standard = standardise(given, scale[0, group], scale[1, group])
-        return scale, tail_thresholds(-standard)
+        return scale, high_tail(standard)
 
 
 def _centre_and_spread(score: NDArray[np.int64]) -> tuple[int, int]:
@@ -212,7 +213,7 @@ def _near(
     """Tabulate the distances of pairs with the same answer and different content."""
     chosen = rows[:MAX_PAIRED]
     pairs = [_pairs(code[chosen[label[chosen] == c]]) for c in np.unique(label[chosen])]
-    return tail_thresholds(np.concatenate([*pairs, np.zeros(0, np.int64)]))
+    return low_tail(np.concatenate([*pairs, np.zeros(0, np.int64)]))
 
 
 def _cross(
@@ -224,7 +225,7 @@ def _cross(
     """Tabulate the distances of these samples to samples with another answer."""
     chosen, others = rows[:MAX_PAIRED], everything[:MAX_PAIRED]
     d2 = _squared_distances(code[chosen], code[others])
-    return tail_thresholds(d2[label[chosen][:, None] != label[others][None, :]])
+    return low_tail(d2[label[chosen][:, None] != label[others][None, :]])
 
 
 def _pairs(code: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -248,7 +249,7 @@ def _grid(calibration: Calibration) -> NDArray[np.int64]:
 
 def _margin(calibration: Calibration, rows: NDArray[np.intp]) -> NDArray[np.int64]:
     margin = calibration.margin[rows]
-    return tail_thresholds(margin[margin >= 0])
+    return low_tail(margin[margin >= 0])
 
 
 def _neighbourhood(code: NDArray[np.uint8], rows: NDArray[np.intp]) -> int:

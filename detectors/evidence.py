@@ -199,19 +199,12 @@ class MeanBet:
         self._bets = np.array([round(bet * _BET_UNIT) for bet in bets], np.int64)
         steps = np.arange(math.log(BET) * _LOG_STEPS, 9.0 * _LOG_STEPS)
         self._bounds = np.exp(steps / _LOG_STEPS) * _BET_UNIT
-        self._steps = np.floor(self._bounds).astype(np.int64)
         self._logs = np.rint(np.r_[steps[0], steps] / _LOG_STEPS * FIXED_POINT_ONE).astype(np.int64)
 
     def log_e(self, *ranks: NDArray[np.intp]) -> NDArray[np.int64]:
         """Return the fixed-point logarithm of the mean, rounded down to 1/256."""
         total = sum(self._bets[rank] for rank in ranks)
         return self._log_of(np.asarray(total) // len(ranks))
-
-    def of_two(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the logarithm of the mean of two bets given by their logarithms."""
-        places = [np.searchsorted(self._logs[1:], log, side="left") for log in (one, other)]
-        bets = [self._steps[np.minimum(place, len(self._steps) - 1)] for place in places]
-        return self._log_of((bets[0] + bets[1]) // 2)
 
     def _log_of(self, mean: NDArray[np.int64]) -> NDArray[np.int64]:
         found: NDArray[np.int64] = self._logs[np.searchsorted(self._bounds, mean, side="right")]

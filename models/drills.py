@@ -74,8 +74,8 @@ class Scene:
 def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
     """Yield clients whose queries resemble each other for good reasons."""
     rng = np.random.default_rng([seed, 1])
-    for kind, make in _HARMLESS.items():
-        for _ in range(4 * CLIENTS):
+    for kind, (make, share) in _HARMLESS.items():
+        for _ in range(share * CLIENTS):
             yield _drill(scene, kind, make(scene, rng), hostile=False)
 
 
@@ -174,7 +174,14 @@ def _blinded(x: NDArray[np.uint8], scene: Scene, rng: Generator) -> NDArray[np.u
     return vary(x, scene.layout, motion, rng, sensor=0.0)
 
 
-_HARMLESS = {"copies": _copies, AUGMENTED: _augmented, "film": _film, "uploads": _uploads}
+#: How harmless clients are made, and how many times `CLIENTS` of them. Of films most are no
+#: likeness of anything, and a few, of odd scenes that shake, look most like a search.
+_HARMLESS = {
+    "copies": (_copies, 4),
+    AUGMENTED: (_augmented, 6),
+    "film": (_film, 10),
+    "uploads": (_uploads, 4),
+}
 
 
 def _probe(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:

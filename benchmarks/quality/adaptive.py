@@ -90,6 +90,7 @@ def adaptive(victim: Victim, attackers: int, seed: int, limit: int) -> Iterator[
                     asked[account::accounts],
                     "adaptive",
                     at if at is None else -(-(at - account) // accounts),
+                    between=len(asked) - len(oracle.asked),
                 )
                 for account in range(accounts)
             ]

@@ -91,11 +91,15 @@ class Threat:
 
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """How attackers fared that hide: how many were found, and won without an alert before."""
+    """How attackers fared that hide: how many were found, and won without an alert before.
+
+    ``queries`` are the hostile ones, over all accounts, of each that won unnoticed.
+    """
 
     way: str
     found: Share
     unnoticed: Share
+    queries: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from benchmarks.quality.figures import (
     Threat,
     delays_of,
 )
+from benchmarks.quality.others import OTHERS, record
 from benchmarks.quality.thieves import DRIFT, EXTRACTION, MEMBERSHIP, SEEDS, colluding
 from benchmarks.quality.traffic import HISTORY, JUDGED, WINDOW_S, callers, judge
 from benchmarks.quality.watch import RUN_LENGTH_EVENTS, Watched, profile_of, watch
@@ -155,6 +156,10 @@ def attackers(victim: Victim, size: Size, seed: int) -> Iterator[Client]:
         for index in range(size.attackers):
             x, at = attack(victim, family, 1000 * seed + index, size.max_queries)
             yield Client(f"attacker-{family}-{index}", family, x, "evasion", at)
+    for family in OTHERS:
+        for index in range(size.attackers):
+            x, at = record(victim, family, 1000 * seed + index, size.max_queries)
+            yield Client(f"attacker-{family}-{index}", family, x, "evasion", at)
     for threat, families in (
         ("extraction", EXTRACTION),
         ("membership", MEMBERSHIP),
@@ -231,7 +236,7 @@ def adaptive_attackers(
     groups = list(adaptive(victim, size.adaptive, seed, size.max_queries))
     clients = [client for group in groups for client in group]
     watched = watch(profile, recording(victim, clients, seed=seed))
-    outcome: dict[str, list[tuple[bool, bool]]] = {}
+    outcome: dict[str, list[tuple[bool, int | None]]] = {}
     for group in groups:
         firsts = [watched.first(client) for client in group]
         found = any(first is not None for first in firsts)
@@ -239,13 +244,15 @@ def adaptive_attackers(
             first is not None and client.success_at is not None and first <= client.success_at
             for client, first in zip(group, firsts, strict=True)
         )
-        won = group[0].success_at is not None
-        outcome.setdefault(group[0].kind, []).append((found, won and not before))
+        won = group[0].success_at is not None and not before
+        asked = sum(len(client.x) - client.between for client in group)
+        outcome.setdefault(group[0].kind, []).append((found, asked if won else None))
     return tuple(
         Adaptive(
             way,
             Share(sum(found for found, _ in pairs), len(pairs)),
-            Share(sum(unnoticed for _, unnoticed in pairs), len(pairs)),
+            Share(sum(asked is not None for _, asked in pairs), len(pairs)),
+            tuple(sorted(asked for _, asked in pairs if asked is not None)),
         )
         for way, pairs in outcome.items()
     )

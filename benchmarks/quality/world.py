@@ -39,6 +39,8 @@ class Client:
         Query with which the attack had succeeded, if it did.
     hostile_from
         Number of queries before the first hostile one.
+    between
+        Number of benign queries among the hostile ones.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Client:
     threat: str = ""
     success_at: int | None = None
     hostile_from: int = 0
+    between: int = 0
 
 
 def recording(

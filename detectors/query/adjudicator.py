@@ -20,7 +20,7 @@ from detectors.query.odd import odd_evidence
 from detectors.query.runs import Runs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,6 +34,8 @@ STEEPEST = 6 * FIXED_POINT_ONE
 _ALARM = np.log(4 * 60_000) * FIXED_POINT_ONE
 _TOLERATED = 0.8 * _ALARM
 _TOLERATED_SHARE = 0.007
+#: What a pipeline of augmentation makes of a reference may be foreign to it: more may be alarmed.
+_TOLERATED_FOREIGN_SHARE = 0.02
 #: What is bet on each query being of a search that hides among ordinary queries.
 HIDDEN_SHARE = 0.2
 _OFFSETS = np.arange(-3.0, 8.0, 0.25) * FIXED_POINT_ONE
@@ -59,15 +61,20 @@ class Trees(NamedTuple):
 
     def weigh(self, features: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the fixed-point log likelihood ratio of search against harmless likeness."""
+        bounded: NDArray[np.int64] = np.clip(self.total(features), -STEEPEST, STEEPEST)
+        return bounded
+
+    def total(self, features: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the ratio before it is held within bounds."""
         rows = np.arange(len(features))[:, None]
         trees = np.arange(len(self.feature))
         node = np.zeros((len(features), len(trees)), np.intp)
         for _ in range(DEPTH):
             right = features[rows, self.feature[trees, node]] > self.bound[trees, node]
             node = 2 * node + 1 + right
-        total = self.leaf[trees, node - self.bound.shape[1]].sum(axis=1) + self.base[0]
-        bounded: NDArray[np.int64] = np.clip(total, -STEEPEST, STEEPEST)
-        return bounded
+        leaves = self.leaf[trees, node - self.bound.shape[1]]
+        total: NDArray[np.int64] = leaves.sum(axis=1) + self.base[0]
+        return total
 
     def lowered(self, offset: float) -> Trees:
         """Return trees with a lower outcome."""
@@ -96,25 +103,33 @@ def no_trees() -> Trees:
 
 def withheld(measured: Measured, trees: Trees) -> NDArray[np.int64]:
     """Return the near channel's evidence after the weighing."""
-    evidence = measured.likely.copy()
     rows = np.flatnonzero(measured.near > 0)
-    if len(rows) and len(trees.leaf):
-        evidence[rows] = np.minimum(evidence[rows], trees.weigh(measured.features[rows]))
+    if not len(rows) or not len(trees.leaf):
+        return measured.likely.copy()
+    return _at_most(measured, rows, trees.weigh(measured.features[rows]))
+
+
+def _at_most(
+    measured: Measured, rows: NDArray[np.intp], weighed: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    evidence = measured.likely.copy()
+    evidence[rows] = np.minimum(evidence[rows], weighed)
     return evidence
 
 
 def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
-    """Raise or lower the outcome until all but few harmless drills stay below the threshold.
+    """Raise or lower the outcome until all but few of each harmless kind stay below the threshold.
 
     ``exercises`` are others than those that the trees were fitted to.
     """
-    harmless = [exercise.measured for exercise in exercises if not exercise.hostile]
+    harmless = [exercise for exercise in exercises if not exercise.hostile]
+    totals = [trees.total(e.measured.features[e.measured.near > 0]) for e in harmless]
     for offset in _OFFSETS:
-        lowered = trees.lowered(offset)
-        peaks = np.array([_near_path(lowered, m).max(initial=0) for m in harmless])
-        if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
-            return lowered
-    return lowered
+        weighed = (np.clip(t - round(offset), -STEEPEST, STEEPEST) for t in totals)
+        paths = (_path_of(e.measured, w) for e, w in zip(harmless, weighed, strict=True))
+        if _calm(zip((e.kind for e in harmless), paths, strict=True)):
+            break
+    return trees.lowered(offset)
 
 
 def alarmed(trees: Trees, exercise: Exercise) -> float:
@@ -138,13 +153,14 @@ def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
 
 def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
     """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
-    harmless = [e.measured for e in exercises if not e.hostile and e.kind != "augmented"]
+    harmless = [exercise for exercise in exercises if not exercise.hostile]
     found = np.full(2, round(_OFFSETS[-1]), np.int64)
     for channel in range(2):
         for offset in _OFFSETS[_OFFSETS >= 0]:
             tried = np.full(2, round(offset), np.int64)
-            peaks = np.array([_peak(_odd(m, tried)[:, channel], m) for m in harmless])
-            if np.mean(peaks > _TOLERATED) <= _TOLERATED_SHARE:
+            odd = ((e.kind, _odd(e.measured, tried)[:, channel], e.measured) for e in harmless)
+            paths = ((kind, _path(evidence, measured)) for kind, evidence, measured in odd)
+            if _calm(paths, _TOLERATED_FOREIGN_SHARE):
                 found[channel] = round(offset)
                 break
     return found
@@ -158,7 +174,12 @@ def _odd(measured: Measured, offset: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _near_path(trees: Trees, measured: Measured) -> NDArray[np.int64]:
     """Return the sums of the near channel, or those with the small stake if they are higher."""
-    near = withheld(measured, trees)
+    return _path_of(measured, trees.weigh(measured.features[measured.near > 0]))
+
+
+def _path_of(measured: Measured, weighed: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the same, given what the near queries are weighed as."""
+    near = _at_most(measured, np.flatnonzero(measured.near > 0), weighed)
     return np.maximum(_path(near, measured), _path(hedged(near, HIDDEN_SHARE), measured))
 
 
@@ -170,6 +191,23 @@ def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:
     return path
 
 
-def _peak(evidence: NDArray[np.int64], measured: Measured) -> float:
-    """Return the highest sum that the evidence of one client reaches."""
-    return float(_path(evidence, measured).max(initial=0))
+def _calm(
+    paths: Iterable[tuple[str, NDArray[np.int64]]], tolerated_share: float = _TOLERATED_SHARE
+) -> bool:
+    """Tell whether all but few harmless drills of each kind stay below the threshold."""
+    peaks: dict[str, list[int]] = {}
+    for kind, path in paths:
+        peaks.setdefault(kind, []).append(int(path.max(initial=0)))
+    return all(_share_above(np.sort(kind)) <= tolerated_share for kind in peaks.values())
+
+
+def _share_above(peaks: NDArray[np.int64]) -> float:
+    """Return which share of the clients behind these peaks would come too near to the threshold.
+
+    The highest sum that evidence reaches has an exponential tail, which is surer than to count the
+    one or two of a few dozen drills that do.
+    """
+    highest = peaks[-max(2, len(peaks) // 5) :]
+    begins = highest[0]
+    decay = max(1.0, float((highest - begins).mean()))
+    return min(1.0, len(highest) / len(peaks) * float(np.exp((begins - _TOLERATED) / decay)))

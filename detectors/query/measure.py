@@ -14,6 +14,7 @@ from detectors.evidence import (
     MeanBet,
     PooledTail,
     TailTable,
+    hedged,
     log_e,
     log_e_table,
 )
@@ -40,6 +41,8 @@ CLOSE_SHARE = 0.003
 _CLOSE_LEVEL = int(np.searchsorted(TAIL_LEVELS, CLOSE_SHARE))
 #: Queries closer than this share are worth comparing in detail.
 _ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.02))
+#: What is bet on near queries being foreign, too.
+_ALSO_FOREIGN = 0.5
 FEATURES = (
     "near",
     "strange",
@@ -164,7 +167,7 @@ class Measure:
         foreign = self._mean.log_e(far, shape, grain)
         measured = Measured(
             near,
-            np.where(near > 0, self._mean.of_two(near, foreign), near),
+            np.where(near > 0, near + hedged(foreign, _ALSO_FOREIGN), near),
             foreign,
             margin_log_e,
             features,
