@@ -86,6 +86,7 @@ def test_a_flood_from_one_network_is_one_campaign_within_20_seconds() -> None:
     began_us = int(START_US + BEGINS_S * 1e6)
     assert (first.kind, first.subject.type) == ("burst", "campaign")
     assert first.evidence["pool"] == "network"
+    assert first.evidence["own_active"] < 0.1 * first.evidence["active"]
     assert _seconds_after(first, began_us) <= 20
     assert len({f.since for f in found}) == 1
     assert len({f.id for f in found}) == len(found) <= 6
