@@ -34,8 +34,6 @@ STEEPEST = 6 * FIXED_POINT_ONE
 _ALARM = np.log(4 * 60_000) * FIXED_POINT_ONE
 _TOLERATED = 0.8 * _ALARM
 _TOLERATED_SHARE = 0.007
-#: What a pipeline of augmentation makes of a reference may be foreign to it: more may be alarmed.
-_TOLERATED_FOREIGN_SHARE = 0.02
 #: What is bet on each query being of a search that hides among ordinary queries.
 HIDDEN_SHARE = 0.2
 _OFFSETS = np.arange(-3.0, 8.0, 0.25) * FIXED_POINT_ONE
@@ -122,7 +120,7 @@ def calmed(trees: Trees, exercises: Sequence[Exercise]) -> Trees:
 
     ``exercises`` are others than those that the trees were fitted to.
     """
-    harmless = [exercise for exercise in exercises if not exercise.hostile]
+    harmless = [e for e in exercises if not e.hostile and e.kind != "augmented"]
     totals = [trees.total(e.measured.features[e.measured.near > 0]) for e in harmless]
     for offset in _OFFSETS:
         weighed = (np.clip(t - round(offset), -STEEPEST, STEEPEST) for t in totals)
@@ -153,14 +151,14 @@ def delay(trees: Trees, exercises: Sequence[Exercise]) -> float:
 
 def calm_offsets(exercises: Sequence[Exercise]) -> NDArray[np.int64]:
     """Return what to lower foreign and margin evidence by for harmless drills to stay calm."""
-    harmless = [exercise for exercise in exercises if not exercise.hostile]
+    harmless = [e for e in exercises if not e.hostile and e.kind != "augmented"]
     found = np.full(2, round(_OFFSETS[-1]), np.int64)
     for channel in range(2):
         for offset in _OFFSETS[_OFFSETS >= 0]:
             tried = np.full(2, round(offset), np.int64)
             odd = ((e.kind, _odd(e.measured, tried)[:, channel], e.measured) for e in harmless)
             paths = ((kind, _path(evidence, measured)) for kind, evidence, measured in odd)
-            if _calm(paths, _TOLERATED_FOREIGN_SHARE):
+            if _calm(paths):
                 found[channel] = round(offset)
                 break
     return found
@@ -191,14 +189,12 @@ def _path(evidence: NDArray[np.int64], measured: Measured) -> NDArray[np.int64]:
     return path
 
 
-def _calm(
-    paths: Iterable[tuple[str, NDArray[np.int64]]], tolerated_share: float = _TOLERATED_SHARE
-) -> bool:
+def _calm(paths: Iterable[tuple[str, NDArray[np.int64]]]) -> bool:
     """Tell whether all but few harmless drills of each kind stay below the threshold."""
     peaks: dict[str, list[int]] = {}
     for kind, path in paths:
         peaks.setdefault(kind, []).append(int(path.max(initial=0)))
-    return all(_share_above(np.sort(kind)) <= tolerated_share for kind in peaks.values())
+    return all(_share_above(np.sort(kind)) <= _TOLERATED_SHARE for kind in peaks.values())
 
 
 def _share_above(peaks: NDArray[np.int64]) -> float:
