@@ -102,6 +102,7 @@ class Pools:
             },
         )
         self._names: list[str] = []
+        self._named = np.zeros(context.max_clients, np.bool_)
         #: When the running campaign began, how many clients were named, how often it was told.
         self._told = np.zeros(4, np.int64)
 
@@ -134,6 +135,7 @@ class Pools:
         """Forget clients."""
         self._table.reset(slots)
         self._risers.table.reset(slots)
+        self._named[slots] = False
 
     def snapshot(self, slots_used: int) -> State:
         """Return all state as arrays."""
@@ -153,6 +155,7 @@ class Pools:
         self._risers.restore(pick("risers", arrays))
         self._table.restore(pick("table", arrays))
         self._names = unpack_texts(pick("names", arrays))
+        self._named[: len(self._names)] = [name != "" for name in self._names]
         self._clock.restore(arrays["clock"])
         self._open, self._told = arrays["open"].copy(), arrays["told"].copy()
 
@@ -175,8 +178,8 @@ class Pools:
         self._risers.add(slot, time_us)
         self._table["pool"][slot] = pools[part][:, :-1] - np.arange(len(TRAITS)) * POOLS
         self._table["seen"][slot] = piece.events[part]
-        for one, row in zip(*np.unique(slot, return_index=True), strict=True):
-            self._name(int(one), piece.client(int(row) + part.start))
+        for row in np.flatnonzero(~self._named[slot]).tolist():
+            self._name(int(slot[row]), piece.client(row + part.start))
 
     def _first_in_tick(
         self, slot: NDArray[np.intp], number: NDArray[np.int64]
@@ -196,6 +199,7 @@ class Pools:
         return first
 
     def _name(self, slot: int, client: str) -> None:
+        self._named[slot] = True
         if slot >= len(self._names):
             self._names += [""] * (slot + 1 - len(self._names))
         self._names[slot] = client
