@@ -82,7 +82,7 @@ class FrameBuilder:
         chosen = np.asarray(told, np.int64)
         order = chosen[np.argsort(targets[chosen], kind="stable")]
         targets, sizes = targets[order], _run_sizes(run)[order]
-        # ordered before they are Arrow columns: those are slower to take from
+        # ordered as Python values, so that the columns are built once
         batch = to_batch(self._source, len(order), run.pick(order.tolist()).columns)
         bounds = [0, *(np.flatnonzero(np.diff(targets)) + 1).tolist(), len(order)]
         for start, stop in pairwise(bounds):

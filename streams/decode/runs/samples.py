@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Events whose numbers are parsed together: what is made of them stays in the cache.
 _TOGETHER = 32
+#: Larger ones are parsed alone: a number in text becomes some thirty bytes for a while.
+_TOGETHER_BYTES = 1 << 18
 
 
 class Sample(NamedTuple):
@@ -35,7 +37,7 @@ NO_SAMPLE = Sample(memoryview(b""), b"", 0)
 def read_samples(forms: Sequence[Form], bodies: Sequence[Lifted]) -> list[Sample | None]:
     """Return the numbers of each body; None where they are not what its form says."""
     samples: list[Sample | None] = [None] * len(bodies)
-    for places in _alike(forms):
+    for places in _alike(forms, bodies):
         form, some = forms[places[0]], [bodies[place] for place in places]
         found = _read_together(form, some)
         if found is None:  # one of them is wrong: which?
@@ -45,14 +47,16 @@ def read_samples(forms: Sequence[Form], bodies: Sequence[Lifted]) -> list[Sample
     return samples
 
 
-def _alike(forms: Sequence[Form]) -> Iterator[list[int]]:
-    """Yield the places of bodies that can be parsed together."""
+def _alike(forms: Sequence[Form], bodies: Sequence[Lifted]) -> Iterator[list[int]]:
+    """Yield the places of bodies that can be parsed together, and are not too much at once."""
     groups: dict[tuple[str, int, int], list[int]] = {}
     for place, form in enumerate(forms):
         groups.setdefault((form.datatype, form.elements, form.classes), []).append(place)
     for places in groups.values():
-        for start in range(0, len(places), _TOGETHER):
-            yield places[start : start + _TOGETHER]
+        longest = max(len(bodies[place].inputs) + len(bodies[place].scores) for place in places)
+        count = max(1, min(_TOGETHER, _TOGETHER_BYTES // max(longest, 1)))
+        for start in range(0, len(places), count):
+            yield places[start : start + count]
 
 
 def _read_together(form: Form, bodies: Sequence[Lifted]) -> list[Sample | None] | None:

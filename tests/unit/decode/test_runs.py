@@ -97,6 +97,22 @@ def test_real_numbers_are_read() -> None:
     assert 1 in check(chunk(record(event)))
 
 
+def test_large_inputs_are_not_parsed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+
+    def parse(texts: list[bytes], count: int) -> Any:
+        parsed.append(sum(map(len, texts)))
+        return parse_uint8(texts, count)
+
+    monkeypatch.setattr("streams.decode.runs.samples.parse_uint8", parse)
+    event = {**USUAL, "request": {"inputs": [tensor("UINT8", [50_000], [255] * 50_000)]}}
+    runs = RunDecoder(IngestSettings(), NAMES)
+    run = runs.decode([record(event, {"id": f"l{number}"}) for number in range(MIN_RECORDS)])
+    assert run is not None
+    assert len(run.at) == MIN_RECORDS
+    assert max(parsed) < 1 << 19
+
+
 def test_models_of_several_sizes_share_a_chunk() -> None:
     event = {**USUAL, "request": {"inputs": [tensor("UINT8", [5], [1, 2, 3, 4, 5])]}}
     assert 1 in check(chunk(record(event)))
