@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from config.errors import PoisonRecord
 from streams.decode.body import bounded, bounded_count
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.envelope import Attributes
 from streams.decode.event import Event
-from streams.decode.json_body import check_utf8, refuse_duplicate_keys, try_decode_json
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.identity import forwarded_address
 
 if TYPE_CHECKING:
-    from streams.decode.envelope import Attributes
+    from collections.abc import Mapping
+
+    from streams.decode.document import Document
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
-_SIGNS = ("response_flags", "upstream_host", "response_code", "start_time")
+_SIGNS = frozenset({"response_flags", "upstream_host", "response_code", "start_time"})
 _ENOUGH_SIGNS = 2
 _MAX_STATUS = 999
 _MICROS_PER_MS = 1000
@@ -40,20 +39,18 @@ class EnvoyFormat:
 
     def __init__(self, bodies: BodyReader) -> None:
         self._limit = bodies.limits.identity_bytes
-        self._line = msgspec.json.Decoder(dict[str, Any])
 
     def events(
-        self, _record: Record, value: bytes, _attributes: Attributes, /
+        self, _record: Record, document: Document, _attributes: Attributes, /
     ) -> tuple[Event] | None:
         """Return the call; None if it is no access log of the AI gateway."""
-        line = self._read(value)
+        line = _line_of(document)
         if line is None:
             return None
-        check_utf8(value)
-        refuse_duplicate_keys(value, -1)
+        document.check()
         path = (_text(line.get("x-envoy-origin-path")) or "").partition("?")[0]
         model = _text(line.get("gen_ai.request.model"))
-        named = NO_ATTRIBUTES._replace(
+        named = Attributes(
             time=_text(line.get("start_time")),
             model=bounded(model, self._limit),
             modelversion=bounded(_text(line.get("gen_ai.response.model")), self._limit),
@@ -73,20 +70,11 @@ class EnvoyFormat:
                 named,
                 request,
                 self._response(line),
-                document=value,
+                document=document,
             ),
         )
 
-    def _read(self, value: bytes) -> dict[str, Any] | None:
-        try:
-            line = try_decode_json(self._line, value)
-        except PoisonRecord:
-            return None
-        if line is None or "gen_ai.request.model" not in line:
-            return None
-        return line if sum(sign in line for sign in _SIGNS) >= _ENOUGH_SIGNS else None
-
-    def _address(self, line: dict[str, Any]) -> str | None:
+    def _address(self, line: Mapping[str, Any]) -> str | None:
         for name in ("x-forwarded-for", "downstream_remote_address"):
             text = _text(line.get(name))
             address = forwarded_address(text) if text else None
@@ -94,7 +82,7 @@ class EnvoyFormat:
                 return address
         return None
 
-    def _response(self, line: dict[str, Any]) -> ResponseBody:
+    def _response(self, line: Mapping[str, Any]) -> ResponseBody:
         flags = _text(line.get("response_flags"))
         return ResponseBody(
             [ResponseRow()],
@@ -104,11 +92,21 @@ class EnvoyFormat:
         )
 
 
+def _line_of(document: Document) -> Mapping[str, Any] | None:
+    try:
+        line = document.members()
+    except PoisonRecord:
+        return None
+    if "gen_ai.request.model" not in line:
+        return None
+    return line if len(_SIGNS & line.keys()) >= _ENOUGH_SIGNS else None
+
+
 def _operation(path: str) -> str:
     return next((name for end, name in _OPERATIONS if path.endswith(end)), "predict")
 
 
-def _params(line: dict[str, Any]) -> dict[str, str] | None:
+def _params(line: Mapping[str, Any]) -> dict[str, str] | None:
     """Keep what MCP calls do, and how much went over the wire."""
     names = ("mcp.method.name", "mcp.tool.name", "bytes_received", "bytes_sent")
     texts = {name: _text(line.get(name)) for name in names}

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from config.errors import PoisonRecord
 from streams.decode.body import INT32_MAX
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.document import Document
+from streams.decode.envelope import Attributes as Named
 from streams.decode.event import Event
-from streams.decode.json_body import decode_json
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, walk_texts
@@ -80,7 +78,6 @@ _ANSWERED, _FAILED = 200, 500
 _MAX_STATUS = 999
 _NS_PER_US = 1000
 _TRACE_CHARS, _SPAN_CHARS = 32, 16
-_ANY = msgspec.json.Decoder(Any)
 
 
 def call_of(span: Span, limit: int) -> Event | None:
@@ -99,7 +96,7 @@ def call_of(span: Span, limit: int) -> Event | None:
     status = _first(found, _STATUS) or (_FAILED if error else _ANSWERED)
     address = _text(_first(found, _ADDRESS), limit)
     duration_us = max(span.end_ns - span.start_ns, 0) // _NS_PER_US
-    attributes = NO_ATTRIBUTES._replace(
+    attributes = Named(
         client=_text(_first(found, _CLIENT), limit),
         tenant=_text(_first(found, _TENANT) or _first(span.resource, _TENANT), limit),
         clientip=forwarded_address(address) if address else None,
@@ -165,7 +162,7 @@ def _unpacked(value: Any) -> list[str]:
     """Return the texts of a value; messages may be JSON within a text."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            value = decode_json(_ANY, value.encode())
+            value = Document(value.encode()).value()
         except PoisonRecord:  # it only looked like JSON
             return [value]
     return walk_texts(value)

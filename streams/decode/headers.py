@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streams.roles.base import Record
 
 #: KServe's ``metadata`` holds a list of values for each allow-listed header.
-METADATA = ("ce_metadata", "ce-metadata")
+METADATA = frozenset({"ce_metadata", "ce-metadata"})
 _MAX_METADATA_BYTES = 64 << 10
 _METADATA = msgspec.json.Decoder(dict[str, Any])
 

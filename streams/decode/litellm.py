@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.batch import check_item, tried
+from streams.decode.batch import tried
 from streams.decode.body import bounded_count
-from streams.decode.envelope import NO_ATTRIBUTES, parse_time_us
+from streams.decode.document import Document, Shape
+from streams.decode.envelope import Attributes, parse_time_us
 from streams.decode.event import Event
-from streams.decode.json_body import NULL, decode_json, is_null
+from streams.decode.json_body import decode_json
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, flat_text
@@ -26,9 +27,7 @@ from streams.identity import forwarded_address
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.decode.envelope import Attributes
     from streams.decode.event import Refused
-    from streams.decode.json_body import Body
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
@@ -93,9 +92,14 @@ class Payload(msgspec.Struct, gc=False):
     end_user: Any = None
     requester_ip_address: Any = None
     user_agent: Any = None
-    messages: msgspec.Raw = NULL
-    response: msgspec.Raw = NULL
+    messages: Any = None
+    response: Any = None
     guardrail_information: Any = None
+
+
+_PAYLOAD = Shape[Payload](Payload)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LiteLlmFormat:
@@ -105,16 +109,13 @@ class LiteLlmFormat:
         self._bodies = bodies
         self._limit = bodies.limits.identity_bytes
         self._rows = bodies.limits.rows
-        self._payload = msgspec.json.Decoder(Payload)
-        self._items = msgspec.json.Decoder(list[msgspec.Raw])
-        self._members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def events(
-        self, _record: Record, value: bytes, _attributes: Attributes, /
+        self, _record: Record, document: Document, _attributes: Attributes, /
     ) -> list[Event | Refused] | None:
         """Return one event a call; None if the first object is none of LiteLLM's."""
-        items = self._split(value)
-        if not items or not self._is_payload(items[0]):
+        items = _split(document)
+        if not items or not _is_payload(items[0]):
             return None
         if len(items) > self._rows:
             raise poison("too_many_events")
@@ -124,40 +125,12 @@ class LiteLlmFormat:
 
     def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
         """Yield the objects of some calls."""
-        items = self._split(value) or []
-        return (bytes(items[number]) for number in numbers)
+        items = _split(Document(value)) or []
+        return (items[number].text or b"" for number in numbers)
 
-    def _split(self, value: bytes) -> list[Body] | None:
-        """Return the objects; None if it is no JSON."""
-        text = value.strip()
-        try:
-            if text[:1] == b"[":
-                raws = decode_json(self._items, text)
-                return [*raws]
-            if text[:1] != b"{":
-                return None
-            return [text] if b"\n" not in text else self._lines(text)
-        except PoisonRecord:
-            return None
-
-    def _lines(self, text: bytes) -> list[Body]:
-        """Return the lines, unless the line feeds lie within a single object."""
-        lines: list[Body] = [line for line in text.splitlines() if line.strip()]
-        try:
-            decode_json(self._members, lines[0])
-        except PoisonRecord:
-            return [text]
-        return lines
-
-    def _is_payload(self, item: Body) -> bool:
-        try:
-            return len(_SIGNS & decode_json(self._members, item).keys()) >= _ENOUGH_SIGNS
-        except PoisonRecord:
-            return False
-
-    def _event(self, item: Body) -> Event:
-        check_item(item)
-        payload = decode_json(self._payload, item)
+    def _event(self, item: Document) -> Event:
+        item.check()
+        payload = item.read(_PAYLOAD)
         failed = payload.status == "failure"
         event_id = _text(payload.id) or _text(payload.call_id) or _text(payload.litellm_call_id)
         status, error = self._outcome(payload) if failed else (_ANSWERED, None)
@@ -165,7 +138,7 @@ class LiteLlmFormat:
         response.error = error
         who = _Caller.of(payload)
         model = _text(payload.model_group) or _text(payload.model)
-        attributes = NO_ATTRIBUTES._replace(
+        attributes = Attributes(
             client=self._cut(who.client),
             tenant=self._cut(who.tenant),
             keyid=self._cut(who.key),
@@ -199,7 +172,7 @@ class LiteLlmFormat:
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
-        prompt = None if is_null(payload.messages) else flat_text(payload.messages)
+        prompt = None if payload.messages is None else flat_text(payload.messages)
         return RequestBody(_operation(payload), [RequestRow(prompt=prompt)], params=params)
 
     def _response(self, payload: Payload, *, failed: bool) -> ResponseBody:
@@ -214,13 +187,13 @@ class LiteLlmFormat:
                 setattr(body, name, bounded_count(count))
         return body
 
-    def _answer(self, raw: msgspec.Raw) -> ResponseBody:
-        if is_null(raw):
+    def _answer(self, answer: Any) -> ResponseBody:
+        if answer is None:
             return ResponseBody([ResponseRow()])
         try:
-            body = self._bodies.response(raw)
+            body = self._bodies.response(Document(None, answer))
         except PoisonRecord:
-            return ResponseBody([ResponseRow(completion=flat_text(raw))])
+            return ResponseBody([ResponseRow(completion=flat_text(answer))])
         return body if len(body.rows) == 1 else ResponseBody([ResponseRow()])
 
     def _outcome(self, payload: Payload) -> tuple[int, str]:
@@ -230,6 +203,39 @@ class LiteLlmFormat:
         name = _text(information.get("error_class")) or code or "failure"
         status = int(code) if len(code) == 3 and code.isascii() and code.isdigit() else _FAILED
         return status, name[: self._limit]
+
+
+def _split(document: Document) -> list[Document] | None:
+    """Return the objects; None if it is no JSON."""
+    value = document.text or b""
+    text = value.strip()
+    try:
+        if text[:1] == b"[":
+            return [Document(bytes(raw)) for raw in decode_json(_ITEMS, text)]
+        if text[:1] != b"{":
+            return None
+        if b"\n" in text:
+            return _lines(text)
+        return [document if len(text) == len(value) else Document(text)]
+    except PoisonRecord:
+        return None
+
+
+def _lines(text: bytes) -> list[Document]:
+    """Return the lines, unless the line feeds lie within a single object."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        decode_json(_OBJECT, lines[0])
+    except PoisonRecord:
+        return [Document(text)]
+    return [Document(line) for line in lines]
+
+
+def _is_payload(item: Document) -> bool:
+    try:
+        return len(_SIGNS & item.members().keys()) >= _ENOUGH_SIGNS
+    except PoisonRecord:
+        return False
 
 
 class _Caller(msgspec.Struct, gc=False):

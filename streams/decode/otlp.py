@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from config.errors import PoisonRecord
 from streams.decode.batch import tried
+from streams.decode.document import Document
 from streams.decode.event import Refused
 from streams.decode.genai_span import call_of
 from streams.decode.otlp_json import JsonTraces, is_traces
@@ -40,8 +41,11 @@ class RawSpan(Protocol):
 class _Traces(Protocol):
     """An encoding of traces."""
 
-    def spans(self, value: bytes, /) -> Iterator[RawSpan]:
-        """Yield the spans; a `PoisonRecord` if their bounds cannot be told."""
+    def spans(self, document: Document, /, *, alone: bool) -> Iterator[RawSpan]:
+        """Yield the spans; a `PoisonRecord` if their bounds cannot be told.
+
+        Only if asked for do they know how each is written ``alone``.
+        """
 
 
 class OtlpFormat:
@@ -53,14 +57,14 @@ class OtlpFormat:
         self._protobuf = ProtobufTraces(bodies.limits.text_bytes)
 
     def events(
-        self, _record: Record, value: bytes, _attributes: Attributes, /
+        self, _record: Record, document: Document, _attributes: Attributes, /
     ) -> list[Event | Refused] | None:
         """Return one event a call; None if the value holds no traces."""
-        coding = self._coding_of(value)
+        coding = self._coding_of(document)
         if coding is None:
             return None
         calls: list[Event | Refused] = []
-        for _, call in self._calls(coding, value):
+        for _, call in self._calls(coding, document, alone=False):
             if len(calls) == self._limits.rows:
                 raise poison("too_many_events")
             calls.append(call)
@@ -70,14 +74,17 @@ class OtlpFormat:
 
     def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
         """Yield the spans of some calls, each with its resource."""
-        coding, wanted = self._coding_of(value), frozenset(numbers)
-        calls = self._calls(coding, value) if coding is not None else ()
+        document, wanted = Document(value), frozenset(numbers)
+        coding = self._coding_of(document)
+        calls = self._calls(coding, document, alone=True) if coding is not None else ()
         for number, (span, _) in enumerate(calls):
             if number in wanted:
                 yield span.alone()
 
-    def _calls(self, coding: _Traces, value: bytes) -> Iterator[tuple[RawSpan, Event | Refused]]:
-        for span in coding.spans(value):
+    def _calls(
+        self, coding: _Traces, document: Document, *, alone: bool
+    ) -> Iterator[tuple[RawSpan, Event | Refused]]:
+        for span in coding.spans(document, alone=alone):
             call = tried(self._call, span)
             if call is not None:
                 yield span, call
@@ -85,9 +92,10 @@ class OtlpFormat:
     def _call(self, span: RawSpan) -> Event | None:
         return call_of(span.read(), self._limits.identity_bytes)
 
-    def _coding_of(self, value: bytes) -> _Traces | None:
+    def _coding_of(self, document: Document) -> _Traces | None:
+        value = document.text or b""
         if value[:1] == b"{":
-            return self._json if is_traces(value) else None
+            return self._json if is_traces(document) else None
         try:
             return self._protobuf if looks_like_traces(value) else None
         except PoisonRecord:

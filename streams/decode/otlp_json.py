@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.batch import check_item, tried
+from streams.decode.batch import tried
+from streams.decode.document import Document, Shape
 from streams.decode.event import Refused
-from streams.decode.json_body import NULL, decode_json, is_null, try_decode_json
+from streams.decode.json_body import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,8 +36,8 @@ class _AnyValue(msgspec.Struct, gc=False):
     boolValue: bool | None = None  # noqa: N815
     intValue: int | str | None = None  # noqa: N815
     doubleValue: float | None = None  # noqa: N815
-    arrayValue: msgspec.Raw = NULL  # noqa: N815
-    kvlistValue: msgspec.Raw = NULL  # noqa: N815
+    arrayValue: Any = None  # noqa: N815
+    kvlistValue: Any = None  # noqa: N815
 
 
 class _KeyValue(msgspec.Struct, gc=False):
@@ -75,11 +76,11 @@ class _Span(msgspec.Struct, gc=False):
 
 
 class _ScopeSpans(msgspec.Struct, gc=False):
-    spans: list[msgspec.Raw] = []
+    spans: list[Any] = []
 
 
 class _ResourceSpans(msgspec.Struct, gc=False):
-    resource: msgspec.Raw = NULL
+    resource: Any = None
     scopeSpans: list[_ScopeSpans] = []  # noqa: N815
 
 
@@ -87,33 +88,52 @@ class _Request(msgspec.Struct, gc=False):
     resourceSpans: list[_ResourceSpans]  # noqa: N815
 
 
-class _Signs(msgspec.Struct, gc=False):
-    resourceSpans: msgspec.Raw  # noqa: N815
+class _RawScopeSpans(msgspec.Struct, gc=False):
+    spans: list[msgspec.Raw] = []
 
 
-_SIGNS = msgspec.json.Decoder(_Signs)
-_REQUEST = msgspec.json.Decoder(_Request)
-_RESOURCE = msgspec.json.Decoder(_Resource | None)
-_SPAN = msgspec.json.Decoder(_Span)
-_ARRAY = msgspec.json.Decoder(_Array)
-_KEY_VALUES = msgspec.json.Decoder(_KeyValues)
+class _RawResourceSpans(msgspec.Struct, gc=False):
+    resource: msgspec.Raw = msgspec.Raw(b"null")
+    scopeSpans: list[_RawScopeSpans] = []  # noqa: N815
+
+
+class _RawRequest(msgspec.Struct, gc=False):
+    resourceSpans: list[_RawResourceSpans]  # noqa: N815
+
+
+_REQUEST = Shape[_Request](_Request)
+_RAW_REQUEST = msgspec.json.Decoder(_RawRequest)
+_RESOURCE = Shape[_Resource](_Resource)
+_SPAN = Shape[_Span](_Span)
+_ARRAY = Shape[_Array](_Array)
+_KEY_VALUES = Shape[_KeyValues](_KeyValues)
 _FAILED_CODES = (2, "STATUS_CODE_ERROR")
 _MAX_DIGITS = 20
 
 
-def is_traces(value: bytes) -> bool:
+def is_traces(document: Document) -> bool:
     """Say whether a JSON value holds traces."""
     try:
-        return try_decode_json(_SIGNS, value) is not None
+        return "resourceSpans" in document.members()
     except PoisonRecord:
         return False
 
 
 class JsonSpan:
-    """A span as it is written, with the attributes of its resource."""
+    """A span, with the attributes of its resource.
 
-    def __init__(self, raw: msgspec.Raw, resource: Attributes, raw_resource: msgspec.Raw) -> None:
-        self._raw = raw
+    Parameters
+    ----------
+    span
+        What it was parsed to, or how it is written.
+    resource
+        Attributes of the resource.
+    raw_resource
+        How the resource is written, if it is known how the span is.
+    """
+
+    def __init__(self, span: Document, resource: Attributes, raw_resource: bytes = b"") -> None:
+        self._span = span
         self._resource = resource
         self._raw_resource = raw_resource
         self.error: PoisonRecord | None = None
@@ -128,18 +148,18 @@ class JsonSpan:
         """
         if self.error is not None:
             raise self.error
-        return _span(decode_json(_SPAN, self._raw), self._resource)
+        return _span(self._span.read(_SPAN), self._resource)
 
     def alone(self) -> bytes:
         """Return traces of this span alone."""
         return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
-            bytes(self._raw_resource),
-            bytes(self._raw),
+            self._raw_resource,
+            self._span.text or b"null",
         )
 
     def check(self) -> None:
         """Keep why the span by itself is refused."""
-        found = tried(check_item, self._raw)
+        found = tried(self._span.check)
         if isinstance(found, Refused):
             self.error = found.error
 
@@ -147,16 +167,19 @@ class JsonSpan:
 class JsonTraces:
     """Traces in JSON."""
 
-    def spans(self, value: bytes, /) -> Iterator[JsonSpan]:
-        """Yield the spans.
+    def spans(self, document: Document, /, *, alone: bool) -> Iterator[JsonSpan]:
+        """Yield the spans, those that are to be written ``alone`` as they are written.
 
         Raises
         ------
         PoisonRecord
             If the JSON is malformed, but within one span.
         """
-        spans = list(_split(decode_json(_REQUEST, value)))
-        checked = tried(check_item, value)
+        checked = tried(document.check)
+        if not (alone or isinstance(checked, Refused)) and document.parse():
+            yield from _parsed_spans(document.read(_REQUEST))
+            return
+        spans = list(_raw_spans(document.text or b""))
         if isinstance(checked, Refused):
             for span in spans:
                 span.check()
@@ -165,13 +188,25 @@ class JsonTraces:
         yield from spans
 
 
-def _split(request: _Request) -> Iterator[JsonSpan]:
+def _parsed_spans(request: _Request) -> Iterator[JsonSpan]:
     for group in request.resourceSpans:
-        found = decode_json(_RESOURCE, group.resource)
-        resource = _attributes(found.attributes) if found else {}
+        resource = _resource_of(Document(None, group.resource))
         for scope in group.scopeSpans:
             for span in scope.spans:
-                yield JsonSpan(span, resource, group.resource)
+                yield JsonSpan(Document(None, span), resource)
+
+
+def _raw_spans(text: bytes) -> Iterator[JsonSpan]:
+    for group in decode_json(_RAW_REQUEST, text).resourceSpans:
+        raw_resource = bytes(group.resource)
+        resource = _resource_of(Document(raw_resource))
+        for scope in group.scopeSpans:
+            for span in scope.spans:
+                yield JsonSpan(Document(bytes(span)), resource, raw_resource)
+
+
+def _resource_of(document: Document) -> Attributes:
+    return {} if document.is_null() else _attributes(document.read(_RESOURCE).attributes)
 
 
 def _span(span: _Span, resource: Attributes) -> Span:
@@ -196,11 +231,12 @@ def _attributes(pairs: list[_KeyValue], depth: int = 0) -> Attributes:
 def _value(value: _AnyValue | None, depth: int) -> Any:
     if value is None or depth > _MAX_DEPTH:
         return None
-    if not is_null(value.arrayValue):
-        items = decode_json(_ARRAY, value.arrayValue).values
+    if value.arrayValue is not None:
+        items = Document(None, value.arrayValue).read(_ARRAY).values
         return [_value(item, depth + 1) for item in items]
-    if not is_null(value.kvlistValue):
-        return _attributes(decode_json(_KEY_VALUES, value.kvlistValue).values, depth + 1)
+    if value.kvlistValue is not None:
+        pairs = Document(None, value.kvlistValue).read(_KEY_VALUES).values
+        return _attributes(pairs, depth + 1)
     if value.intValue is not None:
         return _integer(value.intValue)
     if value.stringValue is not None:

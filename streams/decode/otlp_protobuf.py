@@ -25,6 +25,7 @@ from streams.decode.reasons import poison
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from streams.decode.document import Document
     from streams.decode.otlp_json import Attributes
     from streams.decode.protobuf import Value
 
@@ -95,15 +96,15 @@ class ProtobufTraces:
     def __init__(self, text_bytes: int) -> None:
         self._text_bytes = text_bytes
 
-    def spans(self, value: bytes, /) -> Iterator[ProtobufSpan]:
-        """Yield the spans.
+    def spans(self, document: Document, /, *, alone: bool) -> Iterator[ProtobufSpan]:  # noqa: ARG002
+        """Yield the spans, which always know how they are written.
 
         Raises
         ------
         PoisonRecord
             If the message is malformed, but within one span.
         """
-        for _, _, group in read_fields(value):
+        for _, _, group in read_fields(document.text or b""):
             yield from self._spans_of(as_bytes(group))
 
     def _spans_of(self, group: memoryview) -> Iterator[ProtobufSpan]:

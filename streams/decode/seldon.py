@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from config.errors import PoisonRecord
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.document import Document
+from streams.decode.envelope import Attributes
 from streams.decode.event import Event
 from streams.decode.headers import header
 from streams.decode.model import Part, ResponseBody, ResponseRow
@@ -17,7 +18,6 @@ from streams.decode.reasons import poison
 from streams.decode.rules import IdentityRules
 
 if TYPE_CHECKING:
-    from streams.decode.envelope import Attributes
     from streams.decode.model import RequestBody
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
@@ -65,7 +65,9 @@ class SeldonFormat:
         self._bodies = bodies
         self._limit = bodies.limits.identity_bytes
 
-    def events(self, record: Record, value: bytes, attributes: Attributes) -> tuple[Event] | None:
+    def events(
+        self, record: Record, document: Document, attributes: Attributes
+    ) -> tuple[Event] | None:
         """Return the half; None without a header of Seldon's, elsewhere than in its topics."""
         kind = header(record, "seldon-infer-type", self._limit)
         pipeline = header(record, "pipeline", self._limit)
@@ -78,15 +80,22 @@ class SeldonFormat:
         if place.is_error:
             read: _Read = (Part.RESPONSE, None, self._failure(record))
         else:
-            read = self._bodies_of(value, kind, place)
+            read = self._bodies_of(document, kind, place)
         part, request, response = read
-        named = NO_ATTRIBUTES._replace(
+        named = Attributes(
             model=place.name,
             modelversion=header(record, "x-pipeline-version", self._limit),
             traceparent=attributes.traceparent,
         )
         event = Event(
-            part, place.source, event_id, named, request, response, document=value, scattered=True
+            part,
+            place.source,
+            event_id,
+            named,
+            request,
+            response,
+            document=document,
+            scattered=True,
         )
         return (_RULES.apply(event, record, self._limit),)
 
@@ -102,16 +111,16 @@ class SeldonFormat:
         failing = header(record, "seldon-pipeline-errors", self._limit)
         return ResponseBody([ResponseRow()], error=failing or _FAILED)
 
-    def _bodies_of(self, value: bytes, kind: str | None, place: Place) -> _Read:
+    def _bodies_of(self, document: Document, kind: str | None, place: Place) -> _Read:
         """Read the value as header or topic say, else as whatever fits first."""
         told = _part_of(kind) or place.part
-        value = without_schema_id(value)
+        document = without_schema_id(document)
         parts = (told,) if told else (Part.REQUEST, Part.RESPONSE)
         refusal = poison("unknown_format")
-        for is_json in _codings(kind, value):
+        for is_json in _codings(kind, document.text or b""):
             for part in parts:
                 try:
-                    request, response = self._read(value, part, is_json=is_json)
+                    request, response = self._read(document, part, is_json=is_json)
                 except PoisonRecord as error:
                     refusal = error
                 else:
@@ -119,13 +128,14 @@ class SeldonFormat:
         raise refusal
 
     def _read(
-        self, value: bytes, part: Part, *, is_json: bool
+        self, document: Document, part: Part, *, is_json: bool
     ) -> tuple[RequestBody | None, ResponseBody | None]:
         if is_json:
-            return self._bodies.read(part, value, None)
+            return self._bodies.read(part, document, None)
+        message = document.text or b""
         if part is Part.REQUEST:
-            return self._bodies.protobuf.request(value).request, None
-        return None, self._bodies.protobuf.response(value).response
+            return self._bodies.protobuf.request(message).request, None
+        return None, self._bodies.protobuf.response(message).response
 
 
 def _part_of(kind: str | None) -> Part | None:
@@ -144,14 +154,15 @@ def _codings(kind: str | None, value: bytes) -> tuple[bool, ...]:
     return (True,) if value[:1] == b"{" else (False, True)
 
 
-def without_schema_id(value: bytes) -> bytes:
+def without_schema_id(document: Document) -> Document:
     """Cut off the prefix of a schema registry: magic byte, schema id, message indexes.
 
     No protobuf message begins with a zero byte, and no JSON does. Where the registry cannot be
     reached the prefix is silently missing.
     """
+    value = document.text or b""
     if len(value) <= _SCHEMA_ID_BYTES or value[0] != _MAGIC:
-        return value
+        return document
     at = _SCHEMA_ID_BYTES
     indexes = value[at] >> 1  # zigzag; zero stands for the single index zero
-    return value[at + 1 + indexes :]
+    return Document(value[at + 1 + indexes :])

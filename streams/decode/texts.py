@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.decode.json_body import decode_json, is_null, try_decode_json
+from streams.decode.document import Document, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from streams.decode.json_body import Body
 
 #: Members that hold text that a person or a model wrote, in the order they are read.
 _TEXT_MEMBERS = (
@@ -28,7 +26,6 @@ _TEXT_MEMBERS = (
 )
 _MAX_DEPTH = 32
 _PARAM_CHARS = 64
-_ANY = msgspec.json.Decoder(Any)
 
 
 class _Failure(msgspec.Struct, gc=False):
@@ -36,18 +33,11 @@ class _Failure(msgspec.Struct, gc=False):
     type: str | None = None
 
 
-_FAILURE = msgspec.json.Decoder(_Failure)
+_FAILURE = Shape[_Failure](_Failure)
 
 
-def flat_text(body: Body) -> str:
-    """Return the texts of a message, a list of parts or blocks, or an item, one a line.
-
-    Raises
-    ------
-    PoisonRecord
-        If it is no JSON.
-    """
-    value = decode_json(_ANY, body)
+def flat_text(value: Any) -> str:
+    """Return the texts of a message, a list of parts or blocks, or an item, one a line."""
     return value if isinstance(value, str) else "\n".join(walk_texts(value))
 
 
@@ -85,11 +75,11 @@ def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> N
             _collect(member, texts, depth)
 
 
-def failure_code(error: Body, limit: int) -> str | None:
+def failure_code(error: Any, limit: int) -> str | None:
     """Return code or type of an error object; its message may quote the prompt and is not read."""
-    if is_null(error):
+    if error is None:
         return None
-    failure = try_decode_json(_FAILURE, error)
+    failure = Document(None, error).try_read(_FAILURE)
     text = (failure.code or failure.type) if failure else None
     return str(text or "error")[:limit]
 
