@@ -53,7 +53,7 @@ class BareFormat:
         if part is None or not isinstance(own_id, str | int | None):
             return None
         request, response = self._bodies.read(part, document, attributes.content_type)
-        event_id = self._id(record) or (_own_id(members) or "")[: self._limit]
+        event_id = self._id(attributes) or (_own_id(members) or "")[: self._limit]
         event = Event(
             part if event_id else Part.COMPLETE,
             "bare",
@@ -67,8 +67,8 @@ class BareFormat:
         )
         return (_RULES.apply(event, record, self._limit),)
 
-    def _id(self, record: Record) -> str | None:
-        found = (header(record, name, self._limit) for name in _ID_HEADERS)
+    def _id(self, attributes: Attributes) -> str | None:
+        found = (header(attributes, name, self._limit) for name in _ID_HEADERS)
         return next((value for value in found if value), None)
 
 

@@ -53,7 +53,7 @@ class CloudEventsFormat:
             request, response = self._bodies.read_complete(document, attributes.content_type)
         else:
             is_binary = document.text is not None and oip_binary.SIGN in document.text
-            json_bytes = self._json_bytes(record) if is_binary else None
+            json_bytes = self._json_bytes(attributes) if is_binary else None
             request, response = self._bodies.read(
                 part, document, attributes.content_type, json_bytes
             )
@@ -69,19 +69,17 @@ class CloudEventsFormat:
             document,
             not kind.startswith(_OWN),
         )
-        if kind.startswith(_KSERVE) and _has_metadata(record):
+        if kind.startswith(_KSERVE) and _has_metadata(attributes):
             _KSERVE_RULES.apply(event, record, self._limit)
         return (event,)
 
-    def _json_bytes(self, record: Record) -> int | None:
+    def _json_bytes(self, attributes: Attributes) -> int | None:
         """Return the length of the JSON part, if the record or KServe's metadata holds it."""
-        text = header(record, _JSON_LENGTH, self._limit)
+        text = header(attributes, _JSON_LENGTH, self._limit)
         if text is None:
-            headers = {name.lower(): value for name, value in record.headers if value}
-            text = metadata_of(headers).get(_JSON_LENGTH)
+            text = metadata_of(attributes.others or {}).get(_JSON_LENGTH)
         return parse_count(text)
 
 
-def _has_metadata(record: Record) -> bool:
-    names = [name.lower() for name, _ in record.headers]
-    return not METADATA.isdisjoint(names)
+def _has_metadata(attributes: Attributes) -> bool:
+    return attributes.others is not None and not METADATA.isdisjoint(attributes.others)

@@ -103,7 +103,7 @@ class Document:
         PoisonRecord
             If it is no JSON.
         """
-        if self.parse():
+        if self._value.__class__ is dict or self.parse():
             return self._value if isinstance(self._value, dict) else _NO_MEMBERS
         if self._members is None:
             raws = try_decode_json(_MEMBERS, self.text or b"") or {}
@@ -118,10 +118,9 @@ class Document:
         PoisonRecord
             If it is no JSON.
         """
-        members = self.members()
-        if name not in members:
+        found = self.members().get(name, _UNPARSED)
+        if found is _UNPARSED:
             return None
-        found = members[name]
         return Document(bytes(found)) if isinstance(found, msgspec.Raw) else Document(None, found)
 
     def read(self, shape: Shape[T]) -> T:
@@ -176,8 +175,13 @@ class Document:
         PoisonRecord
             With reason ``invalid_utf8`` or ``duplicate_key``.
         """
-        self.check_utf8()
-        self.refuse_duplicates()
+        if self.text is None:
+            return  # the document that it is a member of was checked
+        if not self.parse():
+            check_utf8(self.text)
+            refuse_duplicate_keys(self.text, -1)
+        elif not is_all_of(self._value, self.text):
+            refuse_equal_pairs(self.text)
 
     def refuse_duplicates(self, members: int = -1) -> None:
         """Refuse objects with the same key twice, at any depth.

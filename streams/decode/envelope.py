@@ -46,9 +46,16 @@ _NAMES = (
 )
 _CONTENT_TYPE = len(_NAMES)
 _TRACEPARENT = _CONTENT_TYPE + 1
+_OTHERS = _TRACEPARENT + 1
 _SLOTS = {
     **{f"{prefix}{name}": slot for slot, name in enumerate(_NAMES) for prefix in ("ce_", "ce-")},
     "content-type": _CONTENT_TYPE,
+    "traceparent": _TRACEPARENT,
+}
+#: Where members of a structured event lie.
+_MEMBERS = {
+    **{name: slot for slot, name in enumerate(_NAMES)},
+    "datacontenttype": _CONTENT_TYPE,
     "traceparent": _TRACEPARENT,
 }
 
@@ -58,14 +65,18 @@ COMPLETE_TYPE = "io.vedette.inference.v1"
 _SELDON_PREFIX = "io.seldon."
 VERSION = "1.0"
 _OLD_SELDON_VERSIONS = ("0.2", "0.3")
-_FIELDS = len(_NAMES) + 2
+_FIELDS = _OTHERS + 1
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _INT64_DIGITS = 19
 INT64_MAX = (1 << 63) - 1
 
 
 class Attributes(msgspec.Struct, gc=False, frozen=True):
-    """Attributes as texts, None where absent."""
+    """Attributes as texts, None where absent.
+
+    ``others`` are the headers that are no attributes, by their lowered names; None if there are
+    none. The first of a name counts.
+    """
 
     specversion: str | None = None
     type: str | None = None
@@ -87,6 +98,7 @@ class Attributes(msgspec.Struct, gc=False, frozen=True):
     modelid: str | None = None
     content_type: str | None = None
     traceparent: str | None = None
+    others: dict[str, bytes] | None = None
 
 
 NO_ATTRIBUTES = Attributes()
@@ -106,13 +118,14 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
     PoisonRecord
         If an attribute is too long, repeated or not UTF-8.
     """
-    values: list[str | None] = [None] * _FIELDS
+    values: list[Any] = [None] * _FIELDS
     slot_of = _SLOTS.get
     for name, value in headers:
         slot = slot_of(name)
         if slot is None:
             slot = slot_of(name.lower())
             if slot is None:
+                _add_other(values, name, value)
                 continue
         if values[slot] is not None:
             raise poison("duplicate_attribute")
@@ -125,6 +138,12 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
         except UnicodeDecodeError:
             raise poison("invalid_utf8") from None
     return Attributes(*values)
+
+
+def _add_other(values: list[Any], name: str, value: bytes | None) -> None:
+    if value is not None:
+        values[_OTHERS] = others = values[_OTHERS] or {}
+        others.setdefault(name.lower(), value)
 
 
 def is_structured(attributes: Attributes) -> bool:
@@ -148,11 +167,14 @@ def unwrap(
     if not members:
         raise poison("wrong_type")
     event.refuse_duplicates()
-    data = _structured_data(event)
-    texts = [_attribute_text(members.get(name), limit) for name in _NAMES]
-    texts.append(_attribute_text(members.get("datacontenttype"), limit))
-    texts.append(_attribute_text(members.get("traceparent"), limit) or attributes.traceparent)
-    return Attributes(*texts), data
+    values: list[Any] = [None] * _FIELDS
+    for name, value in members.items():
+        slot = _MEMBERS.get(name)
+        if slot is not None:
+            values[slot] = _attribute_text(value, limit)
+    values[_TRACEPARENT] = values[_TRACEPARENT] or attributes.traceparent
+    values[_OTHERS] = attributes.others
+    return Attributes(*values), _structured_data(event)
 
 
 def _structured_data(event: Document) -> Document | None:
@@ -171,13 +193,12 @@ _STRING = Shape[str](str)
 
 
 def _attribute_text(value: Any, limit: int) -> str | None:
-    if value is None or type(value) is str:
-        text = value
-    elif isinstance(value, int):
-        text = str(value)
-    else:
+    if value is None:
+        return None
+    if not isinstance(value, str | int):
         raise poison("wrong_type")
-    if text is not None and len(text) > limit:
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > limit:
         raise poison("attribute_too_long")
     return text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from config.errors import PoisonRecord
-from streams.decode.body import bounded, bounded_count
+from streams.decode.body import bounded_count
 from streams.decode.envelope import Attributes
 from streams.decode.event import Event
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
@@ -24,6 +24,16 @@ _ENOUGH_SIGNS = 2
 _MAX_STATUS = 999
 _MICROS_PER_MS = 1000
 _MAX_MS = 10**12
+#: Identities and names, whose length is bounded.
+_NAMES = (
+    "gen_ai.request.model",
+    "gen_ai.response.model",
+    "user-agent",
+    "x-request-id",
+    "x-envoy-origin-path",
+    "response_flags",
+)
+_PARAMS = ("mcp.method.name", "mcp.tool.name", "bytes_received", "bytes_sent")
 #: End of the path -> operation, the first that fits.
 _OPERATIONS = (
     ("/chat/completions", "chat"),
@@ -48,48 +58,53 @@ class EnvoyFormat:
         if line is None:
             return None
         document.check()
-        path = (_text(line.get("x-envoy-origin-path")) or "").partition("?")[0]
-        model = _text(line.get("gen_ai.request.model"))
+        (model, answering, agent, event_id, path, flags), rest = self._named(line), line.get
+        path = path.partition("?")[0] if path else ""
         named = Attributes(
-            time=_text(line.get("start_time")),
-            model=bounded(model, self._limit),
-            modelversion=bounded(_text(line.get("gen_ai.response.model")), self._limit),
-            clientip=self._address(line),
-            useragent=bounded(_text(line.get("user-agent")), self._limit),
-            endpoint=bounded(path, self._limit) or None,
-            status=_digits(line.get("response_code"), _MAX_STATUS),
-            latencyus=_micros(line.get("duration")),
+            time=_text(rest("start_time")),
+            model=model,
+            modelversion=answering,
+            clientip=_address(line),
+            useragent=agent,
+            endpoint=path or None,
+            status=_digits(rest("response_code"), _MAX_STATUS),
+            latencyus=_micros(rest("duration")),
         )
         request = RequestBody(_operation(path), [RequestRow()], params=_params(line))
-        event_id = bounded(_text(line.get("x-request-id")), self._limit) or ""
+        response = ResponseBody(
+            [ResponseRow()],
+            error=flags,
+            input_tokens=_count(rest("gen_ai.usage.input_tokens")),
+            output_tokens=_count(rest("gen_ai.usage.output_tokens")),
+        )
         return (
             Event(
-                Part.COMPLETE,
-                "envoy",
-                event_id,
-                named,
-                request,
-                self._response(line),
-                document=document,
+                Part.COMPLETE, "envoy", event_id or "", named, request, response, document=document
             ),
         )
 
-    def _address(self, line: Mapping[str, Any]) -> str | None:
-        for name in ("x-forwarded-for", "downstream_remote_address"):
-            text = _text(line.get(name))
-            address = forwarded_address(text) if text else None
-            if address:
-                return address
-        return None
+    def _named(self, line: Mapping[str, Any]) -> list[str | None]:
+        """Return the texts of `_NAMES`.
 
-    def _response(self, line: Mapping[str, Any]) -> ResponseBody:
-        flags = _text(line.get("response_flags"))
-        return ResponseBody(
-            [ResponseRow()],
-            error=bounded(flags, self._limit),
-            input_tokens=_count(line.get("gen_ai.usage.input_tokens")),
-            output_tokens=_count(line.get("gen_ai.usage.output_tokens")),
-        )
+        Raises
+        ------
+        PoisonRecord
+            With reason ``attribute_too_long``.
+        """
+        texts = [_text(line.get(name)) for name in _NAMES]
+        for text in texts:
+            if text is not None and len(text) > self._limit:
+                raise poison("attribute_too_long")
+        return texts
+
+
+def _address(line: Mapping[str, Any]) -> str | None:
+    for name in ("x-forwarded-for", "downstream_remote_address"):
+        text = _text(line.get(name))
+        address = forwarded_address(text) if text else None
+        if address:
+            return address
+    return None
 
 
 def _line_of(document: Document) -> Mapping[str, Any] | None:
@@ -99,28 +114,36 @@ def _line_of(document: Document) -> Mapping[str, Any] | None:
         return None
     if "gen_ai.request.model" not in line:
         return None
-    return line if len(_SIGNS & line.keys()) >= _ENOUGH_SIGNS else None
+    return line if len([sign for sign in _SIGNS if sign in line]) >= _ENOUGH_SIGNS else None
 
 
 def _operation(path: str) -> str:
-    return next((name for end, name in _OPERATIONS if path.endswith(end)), "predict")
+    for end, name in _OPERATIONS:
+        if path.endswith(end):
+            return name
+    return "predict"
 
 
 def _params(line: Mapping[str, Any]) -> dict[str, str] | None:
     """Keep what MCP calls do, and how much went over the wire."""
-    names = ("mcp.method.name", "mcp.tool.name", "bytes_received", "bytes_sent")
-    texts = {name: _text(line.get(name)) for name in names}
-    return {name: text[:128] for name, text in texts.items() if text} or None
+    params = {}
+    for name in _PARAMS:
+        text = _text(line[name]) if name in line else None
+        if text:
+            params[name] = text[:128]
+    return params or None
 
 
 def _text(value: Any) -> str | None:
     """Return a value as text; Envoy writes ``-`` or null where it has none."""
-    if type(value) is int:
-        return str(value)
-    return value if isinstance(value, str) and value not in ("", "-") else None
+    if type(value) is str:
+        return None if value == "-" else value or None
+    return str(value) if type(value) is int else None
 
 
 def _digits(value: Any, maximum: int) -> str | None:
+    if type(value) is int and 0 < value <= maximum:
+        return str(value)
     text = _text(value)
     if text is None or text == "0":  # the caller hung up before there was one
         return None
@@ -130,6 +153,8 @@ def _digits(value: Any, maximum: int) -> str | None:
 
 
 def _micros(value: Any) -> str | None:
+    if type(value) is int and 0 <= value <= _MAX_MS:
+        return str(value * _MICROS_PER_MS)
     text = _text(value) if type(value) is not float else str(round(value))
     if text is None:
         return None
@@ -139,6 +164,8 @@ def _micros(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
+    if type(value) is int:
+        return bounded_count(value)
     text = _text(value)
     if text is None:
         return None

@@ -58,7 +58,8 @@ _PARAMS = (
     "dimensions",
     "encoding_format",
 )
-_NOT_SCANNED = ("not_run", "not_scanned")
+#: What is believed of the status of all guardrails together.
+_UNSAFE = frozenset({"guardrail_intervened", "not_run", "not_scanned"})
 _ANSWERED, _FAILED = 200, 500
 _MICRO = 1_000_000
 _MAX_TIME_S = 1e11
@@ -166,9 +167,10 @@ class LiteLlmFormat:
         return text
 
     def _request(self, payload: Payload) -> RequestBody:
-        given = _members(payload.model_parameters)
-        asked = {name: given[name] for name in _PARAMS if name in given}
-        params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
+        given = payload.model_parameters
+        params = {}
+        if isinstance(given, dict):
+            params = as_params({name: _scalar(given.get(name)) for name in _PARAMS}) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
@@ -179,12 +181,11 @@ class LiteLlmFormat:
         body = self._answer(payload.response)
         if failed:  # LiteLLM writes zeros where it does not know
             return body
-        for name, count in (
-            ("input_tokens", _whole(payload.prompt_tokens)),
-            ("output_tokens", _whole(payload.completion_tokens)),
-        ):
-            if count is not None:
-                setattr(body, name, bounded_count(count))
+        asked, answered = _whole(payload.prompt_tokens), _whole(payload.completion_tokens)
+        if asked is not None:
+            body.input_tokens = bounded_count(asked)
+        if answered is not None:
+            body.output_tokens = bounded_count(answered)
         return body
 
     def _answer(self, answer: Any) -> ResponseBody:
@@ -210,15 +211,15 @@ def _split(document: Document) -> list[Document] | None:
     value = document.text or b""
     text = value.strip()
     try:
-        if text[:1] == b"[":
+        if text.startswith(b"{"):
+            if b"\n" in text:
+                return _lines(text)
+            return [document if len(text) == len(value) else Document(text)]
+        if text.startswith(b"["):
             return [Document(bytes(raw)) for raw in decode_json(_ITEMS, text)]
-        if text[:1] != b"{":
-            return None
-        if b"\n" in text:
-            return _lines(text)
-        return [document if len(text) == len(value) else Document(text)]
     except PoisonRecord:
         return None
+    return None
 
 
 def _lines(text: bytes) -> list[Document]:
@@ -233,9 +234,10 @@ def _lines(text: bytes) -> list[Document]:
 
 def _is_payload(item: Document) -> bool:
     try:
-        return len(_SIGNS & item.members().keys()) >= _ENOUGH_SIGNS
+        members = item.members()
     except PoisonRecord:
         return False
+    return len([sign for sign in _SIGNS if sign in members]) >= _ENOUGH_SIGNS
 
 
 class _Caller(msgspec.Struct, gc=False):
@@ -247,16 +249,12 @@ class _Caller(msgspec.Struct, gc=False):
     @classmethod
     def of(cls, payload: Payload) -> _Caller:
         """Read who called: the key's owner, else the key; what the caller says comes last."""
-        metadata = _members(payload.metadata)
-
-        def first(*names: str) -> str | None:
-            return next((text for name in names if (text := _text(metadata.get(name)))), None)
-
-        key = first("user_api_key_hash")
-        address = _text(payload.requester_ip_address) or first("requester_ip_address")
+        said = _members(payload.metadata).get
+        key = _text(said("user_api_key_hash"))
+        address = _text(payload.requester_ip_address) or _text(said("requester_ip_address"))
         return cls(
-            first("user_api_key_user_id") or key or _text(payload.end_user),
-            first("user_api_key_org_id", "user_api_key_team_id"),
+            _text(said("user_api_key_user_id")) or key or _text(payload.end_user),
+            _text(said("user_api_key_org_id")) or _text(said("user_api_key_team_id")),
             key,
             forwarded_address(address) if address else None,
         )
@@ -265,15 +263,16 @@ class _Caller(msgspec.Struct, gc=False):
 def _guardrail(payload: Payload) -> str:
     """Return the worst that guardrails say; a success proves no scan unless one tells of it."""
     listed = payload.guardrail_information
-    listed = listed if isinstance(listed, list) else [listed]
-    states = [_text(_members(item).get("guardrail_status")) for item in listed]
-    told = [state for state in states if state]
-    if "guardrail_intervened" in told:
-        return "guardrail_intervened"
-    if told:
-        return next((state for state in told if state != "success"), "success")[:64]
+    if listed:
+        listed = listed if isinstance(listed, list) else [listed]
+        states = [_text(_members(item).get("guardrail_status")) for item in listed]
+        told = [state for state in states if state]
+        if "guardrail_intervened" in told:
+            return "guardrail_intervened"
+        if told:
+            return next((state for state in told if state != "success"), "success")[:64]
     overall = _text(_members(payload.status_fields).get("guardrail_status"))
-    return overall if overall in ("guardrail_intervened", *_NOT_SCANNED) else "not_scanned"
+    return overall if overall in _UNSAFE else "not_scanned"
 
 
 def _operation(payload: Payload) -> str:

@@ -40,7 +40,7 @@ class MlServerFormat:
         self, record: Record, document: Document, attributes: Attributes
     ) -> tuple[Event] | None:
         """Return the half; None without MLServer's header."""
-        model = header(record, "mlserver-model", self._limit)
+        model = header(attributes, "mlserver-model", self._limit)
         if model is None:
             return None
         signs = try_decode_json(self._signs, document.text or b"")
@@ -55,7 +55,7 @@ class MlServerFormat:
         request, response = self._bodies.read(part, document, None)
         named = Attributes(
             model=model,
-            modelversion=header(record, "mlserver-version", self._limit),
+            modelversion=header(attributes, "mlserver-version", self._limit),
             traceparent=attributes.traceparent,
         )
         event = Event(

@@ -19,7 +19,7 @@ from streams.decode.otlp_protobuf import ProtobufTraces, looks_like_traces
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streams.decode.envelope import Attributes
     from streams.decode.event import Event
@@ -28,24 +28,14 @@ if TYPE_CHECKING:
     from streams.roles.base import Record
 
 
-class RawSpan(Protocol):
-    """A span of a record, not yet read."""
-
-    def read(self) -> Span:
-        """Return what it says; a `PoisonRecord` if it is malformed."""
-
-    def alone(self) -> bytes:
-        """Return a record of it alone, its own bytes as they are."""
-
-
 class _Traces(Protocol):
-    """An encoding of traces."""
+    """An encoding of traces; a `PoisonRecord` if the bounds of the spans cannot be told."""
 
-    def spans(self, document: Document, /, *, alone: bool) -> Iterator[RawSpan]:
-        """Yield the spans; a `PoisonRecord` if their bounds cannot be told.
+    def read(self, document: Document, /) -> Iterable[Span | Refused]:
+        """Return what the spans say; one that is malformed is refused alone."""
 
-        Only if asked for do they know how each is written ``alone``.
-        """
+    def alone(self, value: bytes, /) -> Iterator[Callable[[], bytes]]:
+        """Yield what makes a record of each span alone, its own bytes as they are."""
 
 
 class OtlpFormat:
@@ -64,10 +54,12 @@ class OtlpFormat:
         if coding is None:
             return None
         calls: list[Event | Refused] = []
-        for _, call in self._calls(coding, document, alone=False):
-            if len(calls) == self._limits.rows:
-                raise poison("too_many_events")
-            calls.append(call)
+        for span in coding.read(document):
+            call = self._call(span)
+            if call is not None:
+                if len(calls) == self._limits.rows:
+                    raise poison("too_many_events")
+                calls.append(call)
         if len(calls) == 1 and isinstance(calls[0], Refused):
             raise calls[0].error
         return calls
@@ -76,21 +68,20 @@ class OtlpFormat:
         """Yield the spans of some calls, each with its resource."""
         document, wanted = Document(value), frozenset(numbers)
         coding = self._coding_of(document)
-        calls = self._calls(coding, document, alone=True) if coding is not None else ()
-        for number, (span, _) in enumerate(calls):
-            if number in wanted:
-                yield span.alone()
+        if coding is None:
+            return
+        number = 0
+        for span, written in zip(coding.read(document), coding.alone(value), strict=True):
+            if self._call(span) is not None:
+                if number in wanted:
+                    yield written()
+                number += 1
 
-    def _calls(
-        self, coding: _Traces, document: Document, *, alone: bool
-    ) -> Iterator[tuple[RawSpan, Event | Refused]]:
-        for span in coding.spans(document, alone=alone):
-            call = tried(self._call, span)
-            if call is not None:
-                yield span, call
-
-    def _call(self, span: RawSpan) -> Event | None:
-        return call_of(span.read(), self._limits.identity_bytes)
+    def _call(self, span: Span | Refused) -> Event | Refused | None:
+        """Return the call of a span, None if it is none."""
+        if isinstance(span, Refused):
+            return span
+        return tried(call_of, span, self._limits.identity_bytes)
 
     def _coding_of(self, document: Document) -> _Traces | None:
         value = document.text or b""

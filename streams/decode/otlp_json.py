@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,7 +14,7 @@ from streams.decode.event import Refused
 from streams.decode.json_body import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Attributes = dict[str, Any]
 _MAX_DEPTH = 16
@@ -76,11 +77,11 @@ class _Span(msgspec.Struct, gc=False):
 
 
 class _ScopeSpans(msgspec.Struct, gc=False):
-    spans: list[Any] = []
+    spans: list[_Span] = []
 
 
 class _ResourceSpans(msgspec.Struct, gc=False):
-    resource: Any = None
+    resource: _Resource | None = None
     scopeSpans: list[_ScopeSpans] = []  # noqa: N815
 
 
@@ -103,8 +104,8 @@ class _RawRequest(msgspec.Struct, gc=False):
 
 _REQUEST = Shape[_Request](_Request)
 _RAW_REQUEST = msgspec.json.Decoder(_RawRequest)
-_RESOURCE = Shape[_Resource](_Resource)
-_SPAN = Shape[_Span](_Span)
+_RESOURCE = msgspec.json.Decoder(_Resource | None)
+_SPAN = msgspec.json.Decoder(_Span)
 _ARRAY = Shape[_Array](_Array)
 _KEY_VALUES = Shape[_KeyValues](_KeyValues)
 _FAILED_CODES = (2, "STATUS_CODE_ERROR")
@@ -119,56 +120,11 @@ def is_traces(document: Document) -> bool:
         return False
 
 
-class JsonSpan:
-    """A span, with the attributes of its resource.
-
-    Parameters
-    ----------
-    span
-        What it was parsed to, or how it is written.
-    resource
-        Attributes of the resource.
-    raw_resource
-        How the resource is written, if it is known how the span is.
-    """
-
-    def __init__(self, span: Document, resource: Attributes, raw_resource: bytes = b"") -> None:
-        self._span = span
-        self._resource = resource
-        self._raw_resource = raw_resource
-        self.error: PoisonRecord | None = None
-
-    def read(self) -> Span:
-        """Return what it says.
-
-        Raises
-        ------
-        PoisonRecord
-            If it is malformed.
-        """
-        if self.error is not None:
-            raise self.error
-        return _span(self._span.read(_SPAN), self._resource)
-
-    def alone(self) -> bytes:
-        """Return traces of this span alone."""
-        return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
-            self._raw_resource,
-            self._span.text or b"null",
-        )
-
-    def check(self) -> None:
-        """Keep why the span by itself is refused."""
-        found = tried(self._span.check)
-        if isinstance(found, Refused):
-            self.error = found.error
-
-
 class JsonTraces:
     """Traces in JSON."""
 
-    def spans(self, document: Document, /, *, alone: bool) -> Iterator[JsonSpan]:
-        """Yield the spans, those that are to be written ``alone`` as they are written.
+    def read(self, document: Document, /) -> Iterable[Span | Refused]:
+        """Return what the spans say.
 
         Raises
         ------
@@ -176,37 +132,61 @@ class JsonTraces:
             If the JSON is malformed, but within one span.
         """
         checked = tried(document.check)
-        if not (alone or isinstance(checked, Refused)) and document.parse():
-            yield from _parsed_spans(document.read(_REQUEST))
-            return
-        spans = list(_raw_spans(document.text or b""))
-        if isinstance(checked, Refused):
-            for span in spans:
-                span.check()
-            if all(span.error is None for span in spans):
-                raise checked.error
-        yield from spans
+        if not isinstance(checked, Refused) and document.parse():
+            request = document.try_read(_REQUEST)
+            if request is not None:
+                return _read_together(request)
+        return _read_one_by_one(document.text or b"", checked)
+
+    def alone(self, value: bytes, /) -> Iterator[Callable[[], bytes]]:
+        """Yield what writes each span alone."""
+        for group, raw in _raw_spans(value):
+            yield partial(_written, group.resource, raw)
 
 
-def _parsed_spans(request: _Request) -> Iterator[JsonSpan]:
+def _written(resource: msgspec.Raw, span: msgspec.Raw) -> bytes:
+    return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
+        bytes(resource),
+        bytes(span),
+    )
+
+
+def _read_together(request: _Request) -> Iterator[Span]:
     for group in request.resourceSpans:
-        resource = _resource_of(Document(None, group.resource))
+        resource = _attributes(group.resource.attributes) if group.resource else {}
         for scope in group.scopeSpans:
             for span in scope.spans:
-                yield JsonSpan(Document(None, span), resource)
+                yield _span(span, resource)
 
 
-def _raw_spans(text: bytes) -> Iterator[JsonSpan]:
-    for group in decode_json(_RAW_REQUEST, text).resourceSpans:
-        raw_resource = bytes(group.resource)
-        resource = _resource_of(Document(raw_resource))
+def _read_one_by_one(text: bytes, checked: Refused | None) -> list[Span | Refused]:
+    """Return what spans say that cannot be read together, as some of them are refused."""
+    resources: dict[int, Attributes] = {}
+    spans: list[Span | Refused] = []
+    is_explained = checked is None
+    for group, raw in _raw_spans(text):
+        if id(group) not in resources:
+            resource = decode_json(_RESOURCE, group.resource)
+            resources[id(group)] = _attributes(resource.attributes) if resource else {}
+        bad = None if checked is None else tried(Document(bytes(raw)).check)
+        is_explained |= bad is not None
+        spans.append(tried(_read_alone, raw, resources[id(group)]) if bad is None else bad)
+    if checked is not None and not is_explained:
+        raise checked.error  # the fault lies beside the spans
+    return spans
+
+
+def _read_alone(raw: msgspec.Raw, resource: Attributes) -> Span:
+    return _span(decode_json(_SPAN, raw), resource)
+
+
+def _raw_spans(text: bytes) -> Iterator[tuple[_RawResourceSpans, msgspec.Raw]]:
+    """Yield each span with the group that has its resource."""
+    request = decode_json(_RAW_REQUEST, text)
+    for group in request.resourceSpans:
         for scope in group.scopeSpans:
             for span in scope.spans:
-                yield JsonSpan(Document(bytes(span)), resource, raw_resource)
-
-
-def _resource_of(document: Document) -> Attributes:
-    return {} if document.is_null() else _attributes(document.read(_RESOURCE).attributes)
+                yield group, span
 
 
 def _span(span: _Span, resource: Attributes) -> Span:
@@ -247,6 +227,8 @@ def _value(value: _AnyValue | None, depth: int) -> Any:
 def _integer(value: int | str) -> int:
     if isinstance(value, int):
         return value
+    if value.isdigit() and value.isascii() and len(value) <= _MAX_DIGITS:
+        return int(value)
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > _MAX_DIGITS:
         return 0

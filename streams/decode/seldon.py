@@ -6,6 +6,7 @@ key is ``<partition>.<pipeline>.<request-id>`` and says nothing of who called.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from config.errors import PoisonRecord
@@ -34,6 +35,7 @@ _RULES = IdentityRules(
 _MAGIC = 0
 _SCHEMA_ID_BYTES = 5
 _FAILED = "pipeline_error"
+_REMEMBERED_PLACES = 4096
 
 
 class Place(NamedTuple):
@@ -44,18 +46,19 @@ class Place(NamedTuple):
     part: Part | None
     is_error: bool
 
-    @classmethod
-    def of(cls, topic: str, pipeline: str | None) -> Place:
+    @staticmethod
+    @lru_cache(maxsize=_REMEMBERED_PLACES)
+    def of(topic: str, pipeline: str | None) -> Place:
         """Read ``<prefix>.<namespace>.{model|pipeline}.<name>.{inputs|outputs}``."""
         names = topic.split(".")
         part = _PARTS.get(names[-1]) if len(names) > 3 else None
         is_error = names[-2:] == ["errors", "errors"]
         if part is None or not (is_error or names[-3] in ("model", "pipeline")):
-            return cls(topic, pipeline, None, is_error=False)
+            return Place(topic, pipeline, None, is_error=False)
         if is_error:
             source = ".".join([*names[:-2], "pipeline", pipeline or ""])
-            return cls(source, pipeline, part, is_error=True)
-        return cls(".".join(names[:-1]), names[-2], part, is_error=False)
+            return Place(source, pipeline, part, is_error=True)
+        return Place(".".join(names[:-1]), names[-2], part, is_error=False)
 
 
 class SeldonFormat:
@@ -69,22 +72,22 @@ class SeldonFormat:
         self, record: Record, document: Document, attributes: Attributes
     ) -> tuple[Event] | None:
         """Return the half; None without a header of Seldon's, elsewhere than in its topics."""
-        kind = header(record, "seldon-infer-type", self._limit)
-        pipeline = header(record, "pipeline", self._limit)
+        kind = header(attributes, "seldon-infer-type", self._limit)
+        pipeline = header(attributes, "pipeline", self._limit)
         place = Place.of(record.topic, pipeline)
         if kind is None and pipeline is None and place.part is None:
             return None
-        event_id = header(record, "x-request-id", self._limit) or self._id_of_key(record.key)
+        event_id = header(attributes, "x-request-id", self._limit) or self._id_of_key(record.key)
         if not event_id:
             raise poison("missing_attribute")
         if place.is_error:
-            read: _Read = (Part.RESPONSE, None, self._failure(record))
+            read: _Read = (Part.RESPONSE, None, self._failure(attributes))
         else:
             read = self._bodies_of(document, kind, place)
         part, request, response = read
         named = Attributes(
             model=place.name,
-            modelversion=header(record, "x-pipeline-version", self._limit),
+            modelversion=header(attributes, "x-pipeline-version", self._limit),
             traceparent=attributes.traceparent,
         )
         event = Event(
@@ -106,9 +109,9 @@ class SeldonFormat:
             raise poison("attribute_too_long")
         return key.decode("utf-8", "backslashreplace").split(".", 2)[-1]
 
-    def _failure(self, record: Record) -> ResponseBody:
+    def _failure(self, attributes: Attributes) -> ResponseBody:
         """Return the failure; its text may quote the payload and is not read."""
-        failing = header(record, "seldon-pipeline-errors", self._limit)
+        failing = header(attributes, "seldon-pipeline-errors", self._limit)
         return ResponseBody([ResponseRow()], error=failing or _FAILED)
 
     def _bodies_of(self, document: Document, kind: str | None, place: Place) -> _Read:

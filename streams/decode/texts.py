@@ -11,19 +11,24 @@ from streams.decode.document import Document, Shape
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Members that hold text that a person or a model wrote, in the order they are read.
-_TEXT_MEMBERS = (
-    "text",
-    "refusal",
-    "name",
-    "arguments",
-    "input",
-    "parts",
-    "content",
-    "output",
-    "thinking",
-    "function",
-)
+#: Members that hold text that a person or a model wrote, by the order they are read in.
+_TEXT_MEMBERS = {
+    name: order
+    for order, name in enumerate(
+        (
+            "text",
+            "refusal",
+            "name",
+            "arguments",
+            "input",
+            "parts",
+            "content",
+            "output",
+            "thinking",
+            "function",
+        )
+    )
+}
 _MAX_DEPTH = 32
 _PARAM_CHARS = 64
 
@@ -65,13 +70,15 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
 
 
 def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
-    for name in _TEXT_MEMBERS:
-        if name not in members:
-            continue
+    names = _TEXT_MEMBERS.keys() & members.keys()
+    for name in sorted(names, key=_TEXT_MEMBERS.__getitem__) if len(names) > 1 else names:
         member = members[name]
-        if isinstance(member, dict):
+        if isinstance(member, str):
+            if member:
+                texts.append(member)
+        elif isinstance(member, dict):
             texts.append(msgspec.json.encode(member).decode())
-        elif member is not None:
+        else:
             _collect(member, texts, depth)
 
 
