@@ -93,6 +93,10 @@ class Document:
         """Say whether it is null."""
         return self.parse() and self._value is None
 
+    def is_object(self) -> bool:
+        """Say whether it was parsed, and is an object."""
+        return isinstance(self._value, dict)
+
     def members(self) -> Mapping[str, Any]:
         """Return the members of an object, none of anything else.
 

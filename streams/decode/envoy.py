@@ -91,7 +91,7 @@ class EnvoyFormat:
         PoisonRecord
             With reason ``attribute_too_long``.
         """
-        texts = [_text(line.get(name)) for name in _NAMES]
+        texts = [None if value is None else _text(value) for value in map(line.get, _NAMES)]
         for text in texts:
             if text is not None and len(text) > self._limit:
                 raise poison("attribute_too_long")
@@ -114,7 +114,7 @@ def _line_of(document: Document) -> Mapping[str, Any] | None:
         return None
     if "gen_ai.request.model" not in line:
         return None
-    return line if len([sign for sign in _SIGNS if sign in line]) >= _ENOUGH_SIGNS else None
+    return line if len(line.keys() & _SIGNS) >= _ENOUGH_SIGNS else None
 
 
 def _operation(path: str) -> str:

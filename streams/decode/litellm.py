@@ -14,7 +14,7 @@ import msgspec
 
 from config.errors import PoisonRecord
 from streams.decode.batch import tried
-from streams.decode.body import bounded_count
+from streams.decode.body import bounded, bounded_count
 from streams.decode.document import Document, Shape
 from streams.decode.envelope import Attributes, parse_time_us
 from streams.decode.event import Event
@@ -45,18 +45,20 @@ _SIGNS = frozenset(
 )
 _ENOUGH_SIGNS = 3
 _OPERATIONS = {"embedding": "embedding", "text_completion": "completion", "moderation": "predict"}
-_PARAMS = (
-    "temperature",
-    "top_p",
-    "n",
-    "max_tokens",
-    "max_completion_tokens",
-    "logprobs",
-    "top_logprobs",
-    "seed",
-    "stream",
-    "dimensions",
-    "encoding_format",
+_PARAMS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "logprobs",
+        "top_logprobs",
+        "seed",
+        "stream",
+        "dimensions",
+        "encoding_format",
+    }
 )
 #: What is believed of the status of all guardrails together.
 _UNSAFE = frozenset({"guardrail_intervened", "not_run", "not_scanned"})
@@ -137,16 +139,16 @@ class LiteLlmFormat:
         status, error = self._outcome(payload) if failed else (_ANSWERED, None)
         response = self._response(payload, failed=failed)
         response.error = error
-        who = _Caller.of(payload)
-        model = _text(payload.model_group) or _text(payload.model)
+        who, limit = _Caller.of(payload), self._limit
+        model = _text(payload.model)
         attributes = Attributes(
-            client=self._cut(who.client),
-            tenant=self._cut(who.tenant),
-            keyid=self._cut(who.key),
+            client=bounded(who.client, limit),
+            tenant=bounded(who.tenant, limit),
+            keyid=bounded(who.key, limit),
             clientip=who.address,
-            useragent=self._cut(_text(payload.user_agent)),
-            model=self._cut(model),
-            modelversion=self._cut(_text(payload.model)),
+            useragent=bounded(_text(payload.user_agent), limit),
+            model=bounded(_text(payload.model_group) or model, limit),
+            modelversion=bounded(model, limit),
             status=str(status),
             latencyus=_latency_us(payload),
         )
@@ -161,16 +163,12 @@ class LiteLlmFormat:
             document=item,
         )
 
-    def _cut(self, text: str | None) -> str | None:
-        if text is not None and len(text) > self._limit:
-            raise poison("attribute_too_long")
-        return text
-
     def _request(self, payload: Payload) -> RequestBody:
         given = payload.model_parameters
         params = {}
         if isinstance(given, dict):
-            params = as_params({name: _scalar(given.get(name)) for name in _PARAMS}) or {}
+            asked = {name: given[name] for name in sorted(given.keys() & _PARAMS)}
+            params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
@@ -208,18 +206,16 @@ class LiteLlmFormat:
 
 def _split(document: Document) -> list[Document] | None:
     """Return the objects; None if it is no JSON."""
-    value = document.text or b""
-    text = value.strip()
+    text = document.text or b""
+    if not text.startswith(b"[") and document.parse() and document.is_object():
+        return [document]
+    text = text.strip()
     try:
-        if text.startswith(b"{"):
-            if b"\n" in text:
-                return _lines(text)
-            return [document if len(text) == len(value) else Document(text)]
         if text.startswith(b"["):
             return [Document(bytes(raw)) for raw in decode_json(_ITEMS, text)]
+        return _lines(text) if text.startswith(b"{") else None
     except PoisonRecord:
         return None
-    return None
 
 
 def _lines(text: bytes) -> list[Document]:
@@ -234,10 +230,9 @@ def _lines(text: bytes) -> list[Document]:
 
 def _is_payload(item: Document) -> bool:
     try:
-        members = item.members()
+        return len(item.members().keys() & _SIGNS) >= _ENOUGH_SIGNS
     except PoisonRecord:
         return False
-    return len([sign for sign in _SIGNS if sign in members]) >= _ENOUGH_SIGNS
 
 
 class _Caller(msgspec.Struct, gc=False):

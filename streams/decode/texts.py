@@ -51,35 +51,40 @@ def walk_texts(value: Any) -> list[str]:
 
     A tool call's arguments that are an object are given as JSON: they are what the model wrote.
     """
+    if isinstance(value, str):
+        return [value] if value else []
     texts: list[str] = []
     _collect(value, texts, 0)
     return texts
 
 
 def _collect(value: Any, texts: list[str], depth: int) -> None:
-    if isinstance(value, str):
-        if value:
-            texts.append(value)
-    elif depth == _MAX_DEPTH:
+    if depth == _MAX_DEPTH:
         return
+    if isinstance(value, dict):
+        _collect_members(value, texts, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _collect(item, texts, depth + 1)
-    elif isinstance(value, dict):
-        _collect_members(value, texts, depth + 1)
+            if not isinstance(item, str):
+                _collect(item, texts, depth + 1)
+            elif item:
+                texts.append(item)
 
 
 def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
-    names = _TEXT_MEMBERS.keys() & members.keys()
-    for name in sorted(names, key=_TEXT_MEMBERS.__getitem__) if len(names) > 1 else names:
+    for name in _text_members(members):
         member = members[name]
-        if isinstance(member, str):
-            if member:
-                texts.append(member)
-        elif isinstance(member, dict):
+        if isinstance(member, dict):
             texts.append(msgspec.json.encode(member).decode())
-        else:
+        elif not isinstance(member, str):
             _collect(member, texts, depth)
+        elif member:
+            texts.append(member)
+
+
+def _text_members(members: dict[str, Any]) -> list[str]:
+    names = [name for name in members if name in _TEXT_MEMBERS]
+    return names if len(names) < 2 else sorted(names, key=_TEXT_MEMBERS.__getitem__)
 
 
 def failure_code(error: Any, limit: int) -> str | None:
