@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ANY = msgspec.json.Decoder(Any)
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NO_MEMBERS: Mapping[str, Any] = {}
 _UNPARSED: Any = object()
@@ -71,31 +72,21 @@ class Document:
         self._members: Mapping[str, Any] | None = None
 
     def parse(self) -> bool:
-        """Say whether it can be parsed whole, and do so if it was not yet."""
+        """Parse an object, unless that was done; say whether it is known whole."""
         if self._value is _UNPARSED:
             try:
-                self._value = _ANY.decode(self.text or b"")
+                self._value = _OBJECT.decode(self.text or b"")
             except (msgspec.DecodeError, RecursionError, ValueError):
                 self._value = _REFUSED
         return self._value is not _REFUSED
 
-    def value(self) -> Any:
-        """Return what it says.
-
-        Raises
-        ------
-        PoisonRecord
-            If it cannot be parsed.
-        """
-        return self._value if self.parse() else decode_json(_ANY, self.text or b"")
-
     def is_null(self) -> bool:
-        """Say whether it is null."""
-        return self.parse() and self._value is None
+        """Say whether it is a member that is null."""
+        return self._value is None
 
-    def is_object(self) -> bool:
-        """Say whether it was parsed, and is an object."""
-        return isinstance(self._value, dict)
+    def as_text(self) -> str | None:
+        """Return what a member says that is a text, None of anything else."""
+        return self._value if isinstance(self._value, str) else None
 
     def members(self) -> Mapping[str, Any]:
         """Return the members of an object, none of anything else.

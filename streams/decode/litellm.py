@@ -206,10 +206,9 @@ class LiteLlmFormat:
 
 def _split(document: Document) -> list[Document] | None:
     """Return the objects; None if it is no JSON."""
-    text = document.text or b""
-    if not text.startswith(b"[") and document.parse() and document.is_object():
+    if document.parse():
         return [document]
-    text = text.strip()
+    text = (document.text or b"").strip()
     try:
         if text.startswith(b"["):
             return [Document(bytes(raw)) for raw in decode_json(_ITEMS, text)]

@@ -159,7 +159,6 @@ class BodyReader:
         """
         check_utf8(body)
         chunks = Document(join_chunks(body))
-        chunks.parse()
         for body_format in self._formats:
             response = body_format.stream(chunks)
             if response is not None:
@@ -211,9 +210,8 @@ class BodyReader:
 
     def _answer(self, answer: Document) -> ResponseBody:
         """Read an answer; a text is a stream that a gateway logged as it passed."""
-        if answer.text is None and isinstance(answer.value(), str):
-            return self.read_stream(answer.value().encode())
-        return self.response(answer)
+        stream = answer.as_text()
+        return self.response(answer) if stream is None else self.read_stream(stream.encode())
 
     def _refusal(self, answer: Document | None) -> ResponseBody:
         if answer is not None:
