@@ -1,9 +1,9 @@
 """CPU of decoding records, beside a bare decoding of the same bytes.
 
 The bytes of a record are its value and, in binary mode, the headers that make up its envelope. Bare
-is `msgspec` decoding the value to Python's own types, and a loop that decodes the headers to a
-dict of texts: neither checks or means anything. Beside it stands the value alone, as if no header
-had to be read, which flatters the bare decoder where an event lies mostly in its headers.
+is `msgspec` decoding the value to Python's own types, the JSON that texts of it hold too (the
+messages of a span), and a loop that decodes the headers to a dict of texts; nothing is checked.
+Beside it stands the value alone, which is less than what has to be decoded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from benchmarks.decoders.samples import plain_json, samples
+from benchmarks.decoders.samples import nested_json, plain_json, samples
 from config.settings import IngestSettings
 from streams.decode import RecordDecoder
 from streams.identity import Pseudonyms
@@ -35,7 +35,8 @@ class Cost(NamedTuple):
 
     ``decoder_us`` is from bytes to what the event says, ``row_us`` to the row that is kept, with
     pseudonyms, the payload's keyed hash, and texts searched and masked. ``value_us`` is `msgspec`
-    on the value alone, ``bare_us`` with the headers, ``json_us`` the standard library on the value.
+    on the value alone, ``bare_us`` with headers and nested JSON, ``json_us`` the standard library
+    on the value.
     """
 
     size_bytes: int
@@ -76,13 +77,15 @@ def measure(rounds: int = 15) -> dict[str, Cost]:
 def _cost(decoder: RecordDecoder, records: Sequence[Record], rounds: int) -> Cost:
     texts = [plain_json(record) for record in records]
     wires = [(record, record.value or b"") for record in records]
-    bare = [(record.headers, text) for record, text in zip(records, texts, strict=True)]
-    decode_value = msgspec.json.decode
+    decode = msgspec.json.decode
+    bare = [*zip((record.headers for record in records), texts, strict=True)]
+    nested = [text for record in records for text in nested_json(record)]
+    has_headers = bool(records[0].headers)
     calls: list[Callable[[], None]] = [
         lambda: _each(lambda wire: decoder.events(*wire), wires),
         lambda: _each(decoder.decode, records),
-        lambda: _each(decode_value, texts),
-        lambda: _each(_decode_bare, bare) if records[0].headers else _each(decode_value, texts),
+        lambda: _each(decode, texts),
+        lambda: _each(_decode_bare, bare) if has_headers else _each(decode, [*texts, *nested]),
         lambda: _each(json.loads, texts),
     ]
     sizes = [len(value) for _, value in wires]

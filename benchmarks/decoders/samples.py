@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from streams.roles.base import Record
 
-#: Records of each format.
-COUNT = 16
+#: Records of each format, and of one whose repetitions a decoder may remember.
+COUNT, MANY = 16, 1200
 _NOW_MS = 1_795_482_000_000
 _PIXELS, _CLASSES = 784, 10
 _TEXTS = (
@@ -36,6 +36,7 @@ _ANSWER = "The moon pulls at the near side more than at the far side, so both bu
 _INSTRUCTIONS = "Answer customers of the shop politely, and never promise a refund yourself.\n"
 _KSERVE = "org.kubeflow.serving.inference.request"
 _COMPLETE = "io.vedette.inference.v1"
+_NEVER_ALIKE = "V2, binary, with ids"
 
 
 class _Call:
@@ -68,8 +69,11 @@ class _Call:
 
 def samples() -> dict[str, list[Record]]:
     """Return the records by the name of their format."""
-    calls = [_Call(number) for number in range(COUNT)]
-    return {name: [make(call) for call in calls] for name, make in _FORMATS.items()}
+    calls = [_Call(number) for number in range(MANY)]
+    return {
+        name: [make(call) for call in (calls if name == _NEVER_ALIKE else calls[:COUNT])]
+        for name, make in _FORMATS.items()
+    }
 
 
 def _record(call: _Call, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> Record:
@@ -109,12 +113,12 @@ def _tensors(call: _Call) -> dict[str, Any]:
     return {"request": _inputs(call), "response": {"outputs": [scores]}}
 
 
-def _binary(call: _Call) -> bytes:
+def _binary(call: _Call, **members: str) -> bytes:
     tensor = {
         "name": "x", "shape": [1, 28, 28], "datatype": "UINT8",
         "parameters": {"binary_data_size": _PIXELS},
     }  # fmt: skip
-    return call.json({"inputs": [tensor]}) + bytes(call.pixels)
+    return call.json({**members, "inputs": [tensor]}) + bytes(call.pixels)
 
 
 def _instances(call: _Call) -> dict[str, Any]:
@@ -211,7 +215,8 @@ _FORMATS: dict[str, Callable[[_Call], Record]] = {
     "V2, complete": lambda call: _cloud(call, _tensors(call), _COMPLETE),
     "V2, half": lambda call: _cloud(call, _inputs(call), _KSERVE),
     "V2, structured": lambda call: _structured(call, _tensors(call)),
-    "V2, binary tensors": lambda call: _cloud(call, _binary(call), _KSERVE),
+    "V2, binary": lambda call: _cloud(call, _binary(call), _KSERVE),
+    _NEVER_ALIKE: lambda call: _cloud(call, _binary(call, id=call.id), _KSERVE),
     "V1": lambda call: _cloud(call, _instances(call), _KSERVE),
     "OpenAI chat, complete": lambda call: _cloud(call, _chat(call), _COMPLETE),
     "OpenAI chat, structured": lambda call: _structured(call, _chat(call)),
@@ -226,6 +231,20 @@ _FORMATS: dict[str, Callable[[_Call], Record]] = {
     "Envoy": _envoy,
     "OTLP JSON": _otlp,
 }
+
+
+def nested_json(record: Record) -> list[bytes]:
+    """Return the JSON that a record's value holds within texts: the messages of a span."""
+    value = record.value or b""
+    if b'"resourceSpans"' not in value:
+        return []
+    (group,) = msgspec.json.decode(value)["resourceSpans"]
+    texts = [
+        pair["value"]["stringValue"]
+        for pair in group["scopeSpans"][0]["spans"][0]["attributes"]
+        if pair["key"].endswith(".messages")
+    ]
+    return [text.encode() for text in texts]
 
 
 def plain_json(record: Record) -> bytes:

@@ -164,11 +164,9 @@ class LiteLlmFormat:
         )
 
     def _request(self, payload: Payload) -> RequestBody:
-        given = payload.model_parameters
-        params = {}
-        if isinstance(given, dict):
-            asked = {name: given[name] for name in sorted(given.keys() & _PARAMS)}
-            params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
+        given = _members(payload.model_parameters).items()
+        asked = {name: value for name, value in given if name in _PARAMS}
+        params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from config.errors import PoisonRecord
 from streams.decode.body import bounded
 from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
 from streams.decode.model import RequestBody, ResponseBody
@@ -148,18 +149,21 @@ class _HeadReader(Generic[T]):
         PoisonRecord
             If there is no JSON of the type, or not so much.
         """
-        length = _told_length(body) if json_bytes is None else json_bytes
-        if length > len(body):
-            raise poison("bad_binary_length")
-        known = self._known.get(body[:length])
-        if known is not None:
-            return known, body[length:]
-        if json_bytes is None:
+        if json_bytes is not None:
+            if json_bytes > len(body):
+                raise poison("bad_binary_length")
+            return self._read(body[:json_bytes]), body[json_bytes:]
+        told = _told_length(body)
+        try:
+            return self._read(body[:told]), body[told:]
+        except PoisonRecord:
             length = _json_length(body)
-        head = body[:length]
-        return self._read(head), body[length:]
+            return self._read(body[:length]), body[length:]
 
     def _read(self, head: bytes) -> T:
+        known = self._known.get(head)
+        if known is not None:
+            return known
         check_utf8(head)
         decoded = decode_json(self._decoder, head)
         refuse_duplicate_keys(head, -1)
@@ -173,7 +177,7 @@ class _HeadReader(Generic[T]):
 def _told_length(body: bytes) -> int:
     """Return where the JSON ends if all sizes in it are as they are usually written, else 0.
 
-    No JSON object begins another one: if what was read before is found to end there, it is right.
+    No JSON object begins another one: if one ends there, it is the one that the body begins with.
     """
     size, at = 0, body.find(SIGN)
     for _ in range(_MAX_TOLD):

@@ -54,8 +54,9 @@ class OtlpFormat:
         if coding is None:
             return None
         calls: list[Event | Refused] = []
+        limit = self._limits.identity_bytes
         for span in coding.read(document):
-            call = self._call(span)
+            call = span if isinstance(span, Refused) else tried(call_of, span, limit)
             if call is not None:
                 if len(calls) == self._limits.rows:
                     raise poison("too_many_events")
@@ -70,18 +71,12 @@ class OtlpFormat:
         coding = self._coding_of(document)
         if coding is None:
             return
-        number = 0
+        number, limit = 0, self._limits.identity_bytes
         for span, written in zip(coding.read(document), coding.alone(value), strict=True):
-            if self._call(span) is not None:
+            if isinstance(span, Refused) or tried(call_of, span, limit) is not None:
                 if number in wanted:
                     yield written()
                 number += 1
-
-    def _call(self, span: Span | Refused) -> Event | Refused | None:
-        """Return the call of a span, None if it is none."""
-        if isinstance(span, Refused):
-            return span
-        return tried(call_of, span, self._limits.identity_bytes)
 
     def _coding_of(self, document: Document) -> _Traces | None:
         value = document.text or b""
