@@ -114,9 +114,9 @@ def forwarded_address(text: str, trusted_hops: int = 0) -> str | None:
     if len(entries) <= trusted_hops:
         return None
     entry = entries[-1 - trusted_hops].strip()
-    if entry.startswith("["):
+    if entry[:1] == "[":
         entry = entry[1:].partition("]")[0]
-    elif entry.count(":") == 1:
+    elif ":" in entry and entry.count(":") == 1:
         entry = entry.partition(":")[0]
     return entry if network_of(entry) else None
 

@@ -151,6 +151,8 @@ def is_all_of(value: Any, body: bytes) -> bool:
         return True
     if b"\\" in body and _MAY_BE_COLON in body and any(colon in body for colon in _HIDDEN_COLONS):
         return False
+    if len(body) < _LONG_BYTES:
+        return again.count(b":") == body.count(b":")
     return _count_colons(again) == _count_colons(body)
 
 

@@ -56,6 +56,7 @@ class Request(Sampling, gc=False, kw_only=True):
 
 _REQUEST, _RESPONSE = Shape[Request](Request), Shape[Response](Response)
 _CHUNKS = Shape[list[Chunk]](list[Chunk])
+_NO_USAGE = Usage()
 
 
 class OpenAiDecoder:
@@ -105,7 +106,7 @@ class OpenAiDecoder:
         return self._read_response(joined_stream(decoded))
 
     def _read_response(self, response: Response) -> ResponseBody:
-        usage = response.usage or Usage()
+        usage = response.usage or _NO_USAGE
         return ResponseBody(
             [ResponseRow(completion=_completion(response))],
             model=bounded(response.model, self._limits.identity_bytes),
@@ -164,11 +165,11 @@ def _functions(message: Message) -> list[Function]:
 def _completion(response: Response) -> str | None:
     if not isinstance(response.choices, list):
         return None
-    texts = (
-        choice.text if choice.message is None else _text(choice.message)
+    texts = [
+        choice.text or "" if choice.message is None else _text(choice.message)
         for choice in response.choices
-    )
-    return "\n".join(text or "" for text in texts)
+    ]
+    return "\n".join(texts)
 
 
 def embedding_params(data: list[Embedding]) -> dict[str, str] | None:

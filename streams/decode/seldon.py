@@ -72,8 +72,10 @@ class SeldonFormat:
         self, record: Record, document: Document, attributes: Attributes
     ) -> tuple[Event] | None:
         """Return the half; None without a header of Seldon's, elsewhere than in its topics."""
-        kind = header(attributes, "seldon-infer-type", self._limit)
-        pipeline = header(attributes, "pipeline", self._limit)
+        kind = pipeline = None
+        if attributes.others:
+            kind = header(attributes, "seldon-infer-type", self._limit)
+            pipeline = header(attributes, "pipeline", self._limit)
         place = Place.of(record.topic, pipeline)
         if kind is None and pipeline is None and place.part is None:
             return None
