@@ -53,7 +53,7 @@ class Shape(Generic[T]):
         self.decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
 
 
-class Document:
+class Document(msgspec.Struct, gc=False, eq=False):
     """JSON that may come from anybody.
 
     Parameters
@@ -64,12 +64,9 @@ class Document:
         What it says, if it was parsed already.
     """
 
-    __slots__ = ("_members", "_value", "text")
-
-    def __init__(self, text: bytes | None, value: Any = _UNPARSED) -> None:
-        self.text = text
-        self._value = value
-        self._members: Mapping[str, Any] | None = None
+    text: bytes | None
+    _value: Any = _UNPARSED
+    _members: dict[str, Any] | None = None
 
     def parse(self) -> bool:
         """Parse an object, unless that was done; say whether it is known whole."""

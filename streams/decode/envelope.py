@@ -164,7 +164,7 @@ def unwrap(
     """
     event.check_utf8()
     members = event.members()
-    if not members:
+    if not (members or event.parse()):
         raise poison("wrong_type")
     event.refuse_duplicates()
     values: list[Any] = [None] * _FIELDS

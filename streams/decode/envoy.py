@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _SIGNS = frozenset({"response_flags", "upstream_host", "response_code", "start_time"})
 _ENOUGH_SIGNS = 2
 _MAX_STATUS = 999
+_PARAM_CHARS = 128
 _MICROS_PER_MS = 1000
 _MAX_MS = 10**12
 #: Identities and names, whose length is bounded.
@@ -132,9 +133,10 @@ def _params(line: Mapping[str, Any]) -> dict[str, str] | None:
     """Keep what MCP calls do, and how much went over the wire."""
     params = {}
     for name in _PARAMS:
-        text = _text(line[name]) if name in line else None
+        value = line.get(name)
+        text = None if value is None else _text(value)
         if text:
-            params[name] = text[:128]
+            params[name] = text[:_PARAM_CHARS]
     return params or None
 
 

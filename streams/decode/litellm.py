@@ -96,11 +96,10 @@ class Payload(msgspec.Struct, gc=False):
     requester_ip_address: Any = None
     user_agent: Any = None
     messages: Any = None
-    response: Any = None
     guardrail_information: Any = None
 
 
-_PAYLOAD = Shape[Payload](Payload)
+_PAYLOAD, _ANYTHING = Shape[Payload](Payload), Shape[Any](Any)
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -137,7 +136,7 @@ class LiteLlmFormat:
         failed = payload.status == "failure"
         event_id = _text(payload.id) or _text(payload.call_id) or _text(payload.litellm_call_id)
         status, error = self._outcome(payload) if failed else (_ANSWERED, None)
-        response = self._response(payload, failed=failed)
+        response = self._response(payload, item.member("response"), failed=failed)
         response.error = error
         who, limit = _Caller.of(payload), self._limit
         model = _text(payload.model)
@@ -173,8 +172,8 @@ class LiteLlmFormat:
         prompt = None if payload.messages is None else flat_text(payload.messages)
         return RequestBody(_operation(payload), [RequestRow(prompt=prompt)], params=params)
 
-    def _response(self, payload: Payload, *, failed: bool) -> ResponseBody:
-        body = self._answer(payload.response)
+    def _response(self, payload: Payload, answer: Document | None, *, failed: bool) -> ResponseBody:
+        body = self._answer(answer)
         if failed:  # LiteLLM writes zeros where it does not know
             return body
         asked, answered = _whole(payload.prompt_tokens), _whole(payload.completion_tokens)
@@ -184,13 +183,13 @@ class LiteLlmFormat:
             body.output_tokens = bounded_count(answered)
         return body
 
-    def _answer(self, answer: Any) -> ResponseBody:
-        if answer is None:
+    def _answer(self, answer: Document | None) -> ResponseBody:
+        if answer is None or answer.is_null():
             return ResponseBody([ResponseRow()])
         try:
-            body = self._bodies.response(Document(None, answer))
+            body = self._bodies.response(answer)
         except PoisonRecord:
-            return ResponseBody([ResponseRow(completion=flat_text(answer))])
+            return ResponseBody([ResponseRow(completion=flat_text(answer.read(_ANYTHING)))])
         return body if len(body.rows) == 1 else ResponseBody([ResponseRow()])
 
     def _outcome(self, payload: Payload) -> tuple[int, str]:
