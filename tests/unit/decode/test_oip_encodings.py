@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from config.errors import PoisonRecord
+from config.settings import IngestSettings
+from streams.decode.body import Limits
+from streams.decode.oip_binary import OipBinaryDecoder
 from tests.unit.decode.producers import (
     kserve,
     protobuf,
@@ -56,6 +59,22 @@ def test_a_binary_header_length_that_is_wrong_is_poison(length: int) -> None:
 def test_a_binary_size_that_is_not_the_datas_is_poison(size: int) -> None:
     with pytest.raises(PoisonRecord, match=r"bad_binary_length|shape_mismatch"):
         decode(kserve("request", binary_body(size)))
+
+
+def test_bytes_that_look_like_the_json_before_them_are_still_bytes() -> None:
+    data = b'"binary_data_size":7}]}'
+    row = row_of(kserve("request", binary_body(len(data), data, shape=[1, len(data)])))
+    assert row.input == data
+
+
+def test_calls_with_the_same_json_keep_their_own_bytes_and_memory_is_bounded() -> None:
+    decoder = OipBinaryDecoder(Limits.of(IngestSettings()))
+    for number in range(3000):
+        data = number.to_bytes(4, "little")
+        for name in ("x", f"x{number}"):
+            (row,) = decoder.request(binary_body(4, data, name=name), None).rows
+            assert row.input == data
+    assert len(decoder._requests._known) <= 1024
 
 
 def test_a_text_that_names_the_binary_parameter_is_still_a_text() -> None:

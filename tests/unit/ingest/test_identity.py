@@ -68,6 +68,7 @@ def test_a_key_is_created_once_and_for_the_owner_alone(tmp_path: Path) -> None:
         ("::ffff:203.0.113.77", "203.0.113.0/24"),
         ("fe80::1%eth0", "fe80::/48"),
         ("not an address", None),
+        ("203.0.113.77" + " " * 100_000, None),
     ],
 )
 def test_addresses_are_cut_to_networks(address: str, network: str | None) -> None:
