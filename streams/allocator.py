@@ -12,9 +12,9 @@ _TRIM_BYTES, _MMAP_BYTES = 256 << 20, 32 << 20
 def keep_freed_memory() -> bool:
     """Let the C library reuse the blocks of a chunk for the next one.
 
-    Every chunk takes and frees some blocks of a megabyte. By default each is mapped from the
-    system and given back, and each of its pages costs a fault when it is written for the first
-    time again: a tenth of the CPU of ingest. The process keeps what it has needed at most at once.
+    Every chunk takes and frees some megabytes. By default they go back to the system, and each
+    page costs a fault when it is written for the first time again: a tenth of the CPU of ingest.
+    The process keeps what it has needed at most at once.
 
     Returns
     -------
