@@ -253,17 +253,22 @@ def _print_table(letters: list[Letter], reasons: dict[str, int]) -> None:
         add_row(
             shown,
             letter.id,
-            letter.failed_at,
+            _second(letter.failed_at),
             letter.reason,
             letter.stage,
             len(letter.value or b""),
             letter.replays,
-            letter.replayed_at or None,
+            _second(letter.replayed_at) or None,
         )
     console = Console()
     console.print(shown)
     if counts:
         console.print(counts, highlight=False)
+
+
+def _second(time: str) -> str:
+    """Return an ISO time in UTC to the second."""
+    return time[:19].replace("T", " ")
 
 
 def _printable(data: bytes, limit: int) -> str:
