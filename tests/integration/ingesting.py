@@ -56,6 +56,16 @@ async def create_topics(broker: str, *names: str) -> None:
         await admin.close()
 
 
+def settings_of(broker: str, home: Path) -> dict[str, str]:
+    """Return where a role lives, and that its partitions are given away soon after a kill."""
+    return {
+        "VEDETTE_HOME": str(home),
+        "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
+        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
+        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+    }
+
+
 class Worker:
     """The ingest role in a process of its own."""
 

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 
 from streams.dlq_marks import is_mark
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import ROOT, Reader, Worker, create_topics, read_until
+from tests.integration.ingesting import ROOT, Reader, Worker, create_topics, read_until, settings_of
 from tests.unit.decode.records import EVENT, headers_of
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ def topic(broker: str) -> str:
 @pytest.fixture
 def environment(broker: str, topic: str, tmp_path: Path) -> dict[str, str]:
     return {
-        "VEDETTE_HOME": str(tmp_path),
-        "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+        **settings_of(broker, tmp_path),
         "VEDETTE_INGEST__TOPICS": json.dumps([topic]),
     }
 

@@ -26,6 +26,7 @@ from tests.integration.ingesting import (
     Worker,
     create_topics,
     read_until,
+    settings_of,
 )
 from tests.unit.decode.records import (
     EVENT,
@@ -92,10 +93,7 @@ class Traffic:
 @pytest.fixture
 def environment(broker: str, tmp_path: Path) -> dict[str, str]:
     return {
-        "VEDETTE_HOME": str(tmp_path),
-        "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+        **settings_of(broker, tmp_path),
         "VEDETTE_INGEST__SNAPSHOT_INTERVAL_S": "0.3",
     }
 
