@@ -13,6 +13,7 @@ they leave one after the other.
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 import time
 from pathlib import Path
@@ -25,20 +26,28 @@ if TYPE_CHECKING:
 atheris: Any = importlib.import_module("atheris")
 
 with atheris.instrument_imports(include=["streams"]):
-    from benchmarks.decoders.samples import samples
     from config.errors import PoisonRecord
     from streams.decode.runs import run as run_module
     from streams.redact import Redactor
-    from tests.unit.decode.producers import INPUTS, kserve, litellm, protobuf, seldon
-    from tests.unit.decode.records import BROKER_MS, REQUEST_TYPE, record
+    from tests.unit.decode.producers import (
+        INPUTS,
+        delta,
+        kserve,
+        litellm,
+        protobuf,
+        seldon,
+        stream,
+    )
+    from tests.unit.decode.records import BROKER_MS, REQUEST_TYPE, headers_of, record
     from tests.unit.decode.test_fuzz import outcome
     from tests.unit.decode.test_fuzz_producers import DOCUMENTS, MESSAGES
-    from tests.unit.ingest.test_runs import RUNS, builder, by_target, joiner, one_by_one
+    from tests.unit.decode.wire import binary_body
+    from tests.unit.ingest.test_runs import EVENT, RUNS, builder, by_target, joiner, one_by_one
 
 _LIMIT_S = 1.0
 _STRUCTURED = [("content-type", b"application/cloudevents+json")]
-USUAL, HEADERS = samples()["V2, complete"].value, samples()["V2, complete"].headers
-
+USUAL = json.dumps(EVENT).encode()
+HEADERS = [*headers_of(), ("content-type", b"application/json")]
 
 WRAPPINGS: tuple[Callable[[bytes], Any], ...] = (
     litellm,
@@ -104,10 +113,8 @@ def _compare(body: bytes) -> None:
 
 def corpus() -> Iterator[bytes]:
     """Yield a first input for each wrapping and each sample."""
-    import json
-
-    bodies = [item.value for item in samples().values() if item.value is not None]
-    bodies += [json.dumps(document).encode() for document in DOCUMENTS] + MESSAGES
+    bodies = [json.dumps(document).encode() for document in DOCUMENTS] + MESSAGES
+    bodies += [USUAL, binary_body(4), stream(delta("a"), delta("b"))]
     bodies.append(b"\0".join(part for name, text in HEADERS for part in (name.encode(), text)))
     for number in range(len(WRAPPINGS)):
         for body in bodies:
