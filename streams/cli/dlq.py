@@ -247,18 +247,17 @@ def _print_table(letters: list[Letter], reasons: dict[str, int]) -> None:
 
     total = sum(reasons.values())
     counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-    columns = ("id", "failed at", "reason", "stage", "bytes", "replays", "replayed at")
-    shown = table(f"{total} dead letters", *columns)
+    shown = table(f"{total} dead letters", "id", "failed at", "refused", "bytes", "replayed")
+    shown.columns[0].no_wrap = True  # it is copied into `show`
     for letter in letters:
+        before = f"{letter.replays} before" if letter.replays else ""
         add_row(
             shown,
             letter.id,
             _second(letter.failed_at),
-            letter.reason,
-            letter.stage,
+            f"{letter.stage}: {letter.reason}",
             len(letter.value or b""),
-            letter.replays,
-            _second(letter.replayed_at) or None,
+            _second(letter.replayed_at) or before or None,
         )
     console = Console()
     console.print(shown)
