@@ -26,6 +26,7 @@ Since = Annotated[str | None, Parameter(help="only since then: 2026-11-22T10:00:
 _DEFAULT_TOPIC = "vedette.events.v1"
 _SHOWN_BYTES = 4096
 _BATCH = 200
+_BATCH_BYTES = 16 << 20
 
 
 @app.command(name="list")
@@ -174,11 +175,14 @@ async def _replay(
         await producer.start()
     try:
         batch: list[Letter] = []
+        room_bytes = _BATCH_BYTES
         async for letter in read_letters(kafka, topic, wanted):
             batch.append(letter)
-            if len(batch) == _BATCH or replay.counts["replayed"] + len(batch) >= limit:
+            room_bytes -= len(letter.value or b"")
+            full = len(batch) == _BATCH or room_bytes <= 0
+            if full or replay.counts["replayed"] + len(batch) >= limit:
                 await replay.take(batch)
-                batch = []
+                batch, room_bytes = [], _BATCH_BYTES
             if replay.counts["replayed"] >= limit:
                 break
         await replay.take(batch)
