@@ -71,23 +71,6 @@ class Pseudonyms:
         return hasher.digest()
 
 
-class Epochs:
-    """Pseudonyms of several key epochs, for what has to outlive a new key.
-
-    Parameters
-    ----------
-    epochs
-        Newest first.
-    """
-
-    def __init__(self, *epochs: Pseudonyms) -> None:
-        self._epochs = epochs
-
-    def of(self, kind: str, value: str) -> tuple[str, ...]:
-        """Return the pseudonyms of an identity, newest first."""
-        return tuple(names.of(kind, value) for names in self._epochs)
-
-
 @lru_cache(maxsize=_CACHED_IDENTITIES)
 def network_of(address: str) -> str | None:
     """Cut an address to its /24 or /48 network; None if it is no address.
@@ -149,6 +132,23 @@ def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
     """
     files = ((epoch, _key_file(settings, epoch)) for epoch in range(1, settings.pseudonym_epoch))
     return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
+
+
+class Epochs:
+    """Pseudonyms of several key epochs, for what has to outlive a new key.
+
+    Parameters
+    ----------
+    epochs
+        Newest first.
+    """
+
+    def __init__(self, *epochs: Pseudonyms) -> None:
+        self._epochs = epochs
+
+    def of(self, kind: str, value: str) -> tuple[str, ...]:
+        """Return the pseudonyms of an identity, newest first."""
+        return tuple(names.of(kind, value) for names in self._epochs)
 
 
 def load_epochs(settings: Settings) -> Epochs:
