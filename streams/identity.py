@@ -28,6 +28,8 @@ KEY_BYTES = 32
 _DIGEST_BYTES = 16
 _DIGEST_CHARS = 26
 _CACHED_IDENTITIES = 1 << 16
+#: Of an IPv6 address with dotted digits and the name of an interface, in brackets.
+_MAX_ADDRESS_CHARS = 80
 
 
 class Pseudonyms:
@@ -71,7 +73,6 @@ class Pseudonyms:
         return hasher.digest()
 
 
-@lru_cache(maxsize=_CACHED_IDENTITIES)
 def network_of(address: str) -> str | None:
     """Cut an address to its /24 or /48 network; None if it is no address.
 
@@ -80,6 +81,12 @@ def network_of(address: str) -> str | None:
     >>> network_of("203.0.113.77")
     '203.0.113.0/24'
     """
+    # what is longer is no address, and must not fill the memory
+    return _network_of(address) if len(address) <= _MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=_CACHED_IDENTITIES)
+def _network_of(address: str) -> str | None:
     try:
         parsed = ip_address(address.strip("[]"))
     except ValueError:
@@ -103,13 +110,13 @@ def forwarded_address(text: str, trusted_hops: int = 0) -> str | None:
     >>> forwarded_address("203.0.113.77:4711, 10.0.0.1", trusted_hops=1)
     '203.0.113.77'
     """
-    entries = [entry.strip() for entry in text.split(",")]
+    entries = text.split(",")
     if len(entries) <= trusted_hops:
         return None
-    entry = entries[-1 - trusted_hops]
-    if entry.startswith("["):
+    entry = entries[-1 - trusted_hops].strip()
+    if entry[:1] == "[":
         entry = entry[1:].partition("]")[0]
-    elif entry.count(":") == 1:
+    elif ":" in entry and entry.count(":") == 1:
         entry = entry.partition(":")[0]
     return entry if network_of(entry) else None
 
