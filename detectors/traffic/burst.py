@@ -110,9 +110,11 @@ class Burst:
         tick = self._ticks(slot, batch.time_us[order] // TICK_US)
         new = np.ones(len(slot), np.bool_)
         new[1:] = (slot[1:] != slot[:-1]) | (tick[1:] != tick[:-1])
-        first = np.flatnonzero(new)
-        ticks = Ticks(slot[first], tick[first], np.add.reduceat(values, first, axis=0))
-        return _Rows(values, np.append(first, len(slot)), ticks)
+        first = np.append(np.flatnonzero(new), len(slot))
+        if new.all():
+            return _Rows(values, first, Ticks(slot, tick, values))
+        came = np.add.reduceat(values, first[:-1], axis=0)
+        return _Rows(values, first, Ticks(slot[new], tick[new], came))
 
     def _ticks(self, slot: NDArray[np.intp], tick: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return ticks that never go back: late rows count in their client's newest one."""

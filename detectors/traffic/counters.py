@@ -64,23 +64,21 @@ class Ticks(NamedTuple):
     tick: NDArray[np.int64]
     value: NDArray[np.int64]
 
-    @property
-    def rank(self) -> NDArray[np.intp]:
-        """Place of each tick among those of its counter."""
-        places = np.arange(len(self.row))
-        first = np.ones(len(self.row), np.bool_)
-        np.not_equal(self.row[1:], self.row[:-1], out=first[1:])
-        rank: NDArray[np.intp] = places - np.maximum.accumulate(np.where(first, places, 0))
-        return rank
-
     def rounds(self) -> list[NDArray[np.intp]]:
         """Return positions in rounds, of which each has at most one tick of a counter."""
-        rank = self.rank
+        places = np.arange(len(self.row))
+        again = self.row[1:] == self.row[:-1]
+        if not again.any():
+            return [places]
+        first = np.maximum.accumulate(np.where(np.append(False, again), 0, places))
+        rank = places - first
         order = np.argsort(rank, kind="stable")
         return np.split(order, np.cumsum(np.bincount(rank))[:-1])
 
     def take(self, which: NDArray[np.intp]) -> Ticks:
-        """Return some of them."""
+        """Return some of them, in order."""
+        if len(which) == len(self.row):
+            return self
         return Ticks(self.row[which], self.tick[which], self.value[which])
 
 

@@ -134,9 +134,10 @@ def metric_values(
     output_tokens: NDArray[np.int32],
 ) -> NDArray[np.int64]:
     """Return int64 (n, metrics): what each interaction adds to each metric."""
-    columns = (np.ones(len(status)), input_tokens, output_tokens, status >= 400)
-    values: NDArray[np.int64] = np.clip(np.stack(columns, axis=1), 0, MAX_VALUE).astype(np.int64)
-    return values
+    values = np.ones((len(status), len(METRICS)), np.int64)
+    for column, metric in ((input_tokens, 1), (output_tokens, 2), (status >= 400, 3)):
+        values[:, metric] = column
+    return np.clip(values, 0, MAX_VALUE, out=values)
 
 
 def _values(calibration: Calibration) -> NDArray[np.int64]:
