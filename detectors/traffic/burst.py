@@ -35,7 +35,7 @@ ESCALATIONS = (1, 4, 16)
         )
     },
     cost="O(channels x metrics)",
-    state_bytes=850,
+    state_bytes=920,
 )
 class Burst:
     """Count requests, tokens and errors over seconds and minutes against the client's own past.

@@ -5,7 +5,7 @@ the sum is taken without the two highest: benign peaks are mostly clumps, one mo
 requests, and lose most of their count with that moment; a burst goes on and keeps most. So the
 level of this sum lies lower, and a burst reaches it within seconds. The sum of the counts' square
 roots, which fades within four seconds, makes little of clumps too; plain sums fade within 16 s to
-256 s.
+17 minutes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TICK_US = 250_000
 PARTS = 12
 #: Time constants in seconds with which the sums fade; the first is that of square roots.
-FADES_S = (4, 16, 64, 256)
+FADES_S = (4, 16, 64, 1024)
 CHANNELS = 1 + len(FADES_S)
 #: How many seconds each channel looks back, and what it sums.
 WINDOW_S = (PARTS * TICK_US // 1_000_000, *FADES_S)
@@ -31,7 +31,7 @@ SUMS = ("without the two highest", "square roots", *["plain"] * (len(FADES_S) - 
 MAX_COUNT = 1 << 20
 
 #: A silence of so many ticks, eight of the longest time constants, empties every counter.
-_FORGOTTEN = 8192
+_FORGOTTEN = 32_768
 _RING, _SUMS = slice(1, 1 + PARTS), slice(1 + PARTS, 1 + PARTS + len(FADES_S))
 
 

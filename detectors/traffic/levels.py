@@ -49,11 +49,11 @@ class Cohort(NamedTuple):
 def default_cohort() -> Cohort:
     """Return a prior for a model whose traffic is not known, wide on purpose.
 
-    A typical client is taken to send up to 3 requests within three seconds and 60 in four minutes,
+    A typical client is taken to send up to 4 requests within four seconds and 150 in 17 minutes,
     within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300
     a request, errors at a twentieth. Clients soon speak for themselves.
     """
-    requests = np.array([2.5, 4.0, 6.0, 20.0, 60.0])
+    requests = np.array([2.5, 4.0, 6.0, 20.0, 150.0])
     rates = np.array([1.0, 1000.0, 300.0, 0.05])[:, None]
     typical = requests * rates
     typical[:, 1] = requests[1] * np.sqrt(rates[:, 0])

@@ -1,8 +1,9 @@
 """What each client's blocks of ten minutes were, and the levels that follow from them.
 
 Of every metric and channel of `detectors.traffic.counters` the highest value within a block is
-kept. When the client goes on in a later block, the one that is over is learned, only up to the
-level, and levels grow slowly, so that a burst does not teach the detector to expect it.
+kept. When the client goes on in a later block, the one that is over is learned, only up to its
+own base level, and base levels grow slowly, so that a burst does not teach the detector to expect
+it. For a while after a burst was told of, the level lies above that burst.
 """
 
 from __future__ import annotations
@@ -30,21 +31,21 @@ _SHAPE = (len(METRICS), CHANNELS)
 _LONG: NDArray[np.bool_] = np.array([0, *FADES_S]) > 32
 #: Times its own highest values of two days that a known client stays below in the others: set on
 #: half of the development clients.
-_ABOVE_PEAK = np.array([1.5, 1.4, 1.8, 1.0, 1.0])
+_ABOVE_PEAK = np.array([1.5, 1.4, 2.0, 1.0, 1.0])
 #: Chance adds so much to a peak of requests: standard deviations of a Poisson count, which for
 #: roots are all the same.
 _CHANCE = 1.5
 _CHANCE_OF_ROOTS = 0.5
 _ROOTS = 1
 #: What was told of is news again if it rises by this.
-_ABOVE_TOLD = np.where(_LONG, 1.5, 2.0)
+_ABOVE_TOLD = 2.0
 #: No value reaches further.
 _MAX_LEVEL = 1e9
 _BLOCKS_A_DAY = 86_400_000_000 // BLOCK_US
 #: Logarithms sink by this a block: peaks by a tenth in a day, and so does what was told of moods.
-#: What was told of a burst halves in two hours, and then is news at the same height.
+#: A burst that was told of is news at the same height after 17 hours.
 _PEAK_FADE = 0.1 / _BLOCKS_A_DAY
-_TOLD_FADE = np.where(_LONG, 0.1, 8.0) / _BLOCKS_A_DAY
+_TOLD_FADE = np.where(_LONG, 0.1, 1.0) / _BLOCKS_A_DAY
 
 
 class BurstConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,7 +57,7 @@ class BurstConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     growth_per_day: Annotated[float, msgspec.Meta(ge=0)] = 0.2
-    brief_growth_per_day: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    brief_growth_per_day: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     effective_tests: Annotated[float, msgspec.Meta(ge=1)] = 2.0
     min_requests: Annotated[int, msgspec.Meta(ge=1)] = 10
     known_blocks: Annotated[int, msgspec.Meta(ge=12)] = 72
@@ -84,6 +85,7 @@ class Past:
             {
                 "block": ((), np.int64),
                 "level": (_SHAPE, np.float32),
+                "base": (_SHAPE, np.float32),
                 "highest": (_SHAPE, np.float32),
                 "total": (_SHAPE, np.float32),
                 "squares": (_SHAPE, np.float32),
@@ -135,7 +137,8 @@ class Past:
     ) -> NDArray[np.intp]:
         """Begin a block; return clients whose last one was calm."""
         table = self.table
-        table["level"][slots[fresh]] = self._first_level
+        for name in ("level", "base"):
+            table[name][slots[fresh]] = self._first_level
         slots, elapsed = slots[~fresh], elapsed[~fresh]
         loud = table["highest"][slots] > table["level"][slots]
         calm: NDArray[np.bool_] = np.logical_not(loud.any(axis=(1, 2)))
@@ -150,7 +153,7 @@ class Past:
         """Learn the highest values of blocks that are over, and set new levels."""
         table = self.table
         held = table.take(slots)
-        logs = np.log1p(np.minimum(held["highest"], held["level"]).astype(np.float64))
+        logs = np.log1p(np.minimum(held["highest"], held["base"]).astype(np.float64))
         told = np.where(calm[:, None, None], 0.0, np.log1p(held["highest"]))
         fade = np.where(held["blocks"] >= MAX_BLOCKS, 0.5, 1.0)
         new = {
@@ -164,12 +167,11 @@ class Past:
         # A tail fitted to a few blocks reaches far; what many blocks stayed below says more.
         known = ~_LONG & (new["blocks"][:, None, None] >= self._config.known_blocks)
         wanted = np.where(known, self._above(new["peak"]), wanted)
-        grown = np.log1p(held["level"]) + self._growth * elapsed[:, None, None]
-        level = np.minimum(wanted, np.expm1(grown))
-        level = np.maximum(level, _ABOVE_TOLD * np.expm1(new["told"]))
+        grown = np.log1p(held["base"]) + self._growth * elapsed[:, None, None]
+        new["base"] = np.minimum(wanted, np.expm1(grown))
+        new["level"] = np.maximum(new["base"], _ABOVE_TOLD * np.expm1(new["told"]))
         for name, column in new.items():
-            table[name][slots] = column
-        table["level"][slots] = np.minimum(level, _MAX_LEVEL)
+            table[name][slots] = np.minimum(column, _MAX_LEVEL)
 
     def _above(self, peak: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what a client with these log peaks stays below."""
