@@ -15,6 +15,7 @@ from detectors.query.anchors import Anchors
 from detectors.query.code import codes_of, fit_codes
 from detectors.query.coverage import fit_coverage
 from detectors.query.shape import fit_shape, shape_scores
+from detectors.query.ties import fit_ties
 from detectors.rehearsal import rehearse
 from detectors.tails import high_tail, low_tail
 from detectors.traffic.levels import fit_cohort
@@ -125,6 +126,7 @@ def fit_profile(
         grain_scale=grain_scale,
         grain_thresholds=grain_thresholds,
         coverage_thresholds=looks.coverage(rng),
+        tied_thresholds=fit_ties(calibration.view, None if varied is None else varied.view, rng),
         tree_feature=trees.feature,
         tree_bound=trees.bound,
         tree_leaf=trees.leaf,

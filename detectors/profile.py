@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectors.membership.members import Members
     from detectors.tables import State
 
-PROFILE_VERSION = 3
+PROFILE_VERSION = 4
 _ARRAYS = (
     "classes",
     "anchors",
@@ -36,6 +36,7 @@ _ARRAYS = (
     "shape_thresholds",
     "grain_scale",
     "grain_thresholds",
+    "tied_thresholds",
     "coverage_thresholds",
     "tree_feature",
     "tree_bound",
@@ -70,6 +71,8 @@ class Profile:
     far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
         Distances to the anchors, residuals and grain: int64 (2, g + 1) and (levels,), see
         `detectors.evidence.PooledTail`.
+    tied_thresholds
+        int64 (levels,): see `detectors.query.ties`.
     coverage_thresholds
         int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
@@ -101,6 +104,7 @@ class Profile:
     shape_thresholds: NDArray[np.int64]
     grain_scale: NDArray[np.int64]
     grain_thresholds: NDArray[np.int64]
+    tied_thresholds: NDArray[np.int64]
     coverage_thresholds: NDArray[np.int64]
     tree_feature: NDArray[np.int64]
     tree_bound: NDArray[np.int64]

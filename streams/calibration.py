@@ -185,6 +185,7 @@ def _traffic_profile(traffic: Calibration) -> Profile:
         shape_thresholds=unknown[0],
         grain_scale=no_scale,
         grain_thresholds=unknown[0],
+        tied_thresholds=unknown[0],
         coverage_thresholds=np.repeat(unknown, 2, axis=0),
         **{f"tree_{name}": part for name, part in no_trees()._asdict().items()},
         view_grid=np.zeros(2, np.int64),

@@ -71,7 +71,7 @@ class Pincer:
     Sun et al. Out-of-distribution detection with deep nearest neighbors. ICML 2022.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     def __init__(self, config: PincerConfig, context: Context) -> None:
         profile = context.profile
