@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectors.membership.members import Members
     from detectors.tables import State
 
-PROFILE_VERSION = 3
+PROFILE_VERSION = 4
 _ARRAYS = (
     "classes",
     "anchors",
@@ -36,6 +36,11 @@ _ARRAYS = (
     "shape_thresholds",
     "grain_scale",
     "grain_thresholds",
+    "exposure_matrix",
+    "exposure_offset",
+    "exposure_out",
+    "exposure_scale",
+    "exposure_thresholds",
     "coverage_thresholds",
     "tree_feature",
     "tree_bound",
@@ -67,9 +72,12 @@ class Profile:
         calm.
     shape_matrix, shape_offset
         int64 (s, s) and (s,): see `detectors.query.shape`.
-    far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
-        Distances to the anchors, residuals and grain: int64 (2, g + 1) and (levels,), see
-        `detectors.evidence.PooledTail`.
+    exposure_matrix, exposure_offset, exposure_out
+        int64 (s, h), (h,) and (h,): see `detectors.query.exposure`.
+    far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds,
+    exposure_scale, exposure_thresholds
+        Distances to the anchors, residuals, grain and exposure: int64 (2, g + 1) and (levels,),
+        see `detectors.evidence.PooledTail`.
     coverage_thresholds
         int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
@@ -101,6 +109,11 @@ class Profile:
     shape_thresholds: NDArray[np.int64]
     grain_scale: NDArray[np.int64]
     grain_thresholds: NDArray[np.int64]
+    exposure_matrix: NDArray[np.int64]
+    exposure_offset: NDArray[np.int64]
+    exposure_out: NDArray[np.int64]
+    exposure_scale: NDArray[np.int64]
+    exposure_thresholds: NDArray[np.int64]
     coverage_thresholds: NDArray[np.int64]
     tree_feature: NDArray[np.int64]
     tree_bound: NDArray[np.int64]
