@@ -30,17 +30,17 @@ _ARRAYS = (
     "far_thresholds",
     "odd_offset",
     "margin_thresholds",
+    "exposure_matrix",
+    "exposure_offset",
+    "exposure_out",
+    "exposure_scale",
+    "exposure_thresholds",
     "shape_matrix",
     "shape_offset",
     "shape_scale",
     "shape_thresholds",
     "grain_scale",
     "grain_thresholds",
-    "exposure_matrix",
-    "exposure_offset",
-    "exposure_out",
-    "exposure_scale",
-    "exposure_thresholds",
     "coverage_thresholds",
     "tree_feature",
     "tree_bound",
@@ -70,14 +70,15 @@ class Profile:
     odd_offset
         int64 (2,): what foreign and margin evidence is lowered by, so that harmless drills stay
         calm.
-    shape_matrix, shape_offset
-        int64 (s, s) and (s,): see `detectors.query.shape`.
     exposure_matrix, exposure_offset, exposure_out
         int64 (s, h), (h,) and (h,): see `detectors.query.exposure`.
-    far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds,
     exposure_scale, exposure_thresholds
-        Distances to the anchors, residuals, grain and exposure: int64 (2, g + 1) and (levels,),
-        see `detectors.evidence.PooledTail`.
+        The same for the outcome as for distances to the anchors, below.
+    shape_matrix, shape_offset
+        int64 (s, s) and (s,): see `detectors.query.shape`.
+    far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
+        Distances to the anchors, residuals and grain: int64 (2, g + 1) and (levels,), see
+        `detectors.evidence.PooledTail`.
     coverage_thresholds
         int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
@@ -103,17 +104,17 @@ class Profile:
     far_thresholds: NDArray[np.int64]
     odd_offset: NDArray[np.int64]
     margin_thresholds: NDArray[np.int64]
+    exposure_matrix: NDArray[np.int64]
+    exposure_offset: NDArray[np.int64]
+    exposure_out: NDArray[np.int64]
+    exposure_scale: NDArray[np.int64]
+    exposure_thresholds: NDArray[np.int64]
     shape_matrix: NDArray[np.int64]
     shape_offset: NDArray[np.int64]
     shape_scale: NDArray[np.int64]
     shape_thresholds: NDArray[np.int64]
     grain_scale: NDArray[np.int64]
     grain_thresholds: NDArray[np.int64]
-    exposure_matrix: NDArray[np.int64]
-    exposure_offset: NDArray[np.int64]
-    exposure_out: NDArray[np.int64]
-    exposure_scale: NDArray[np.int64]
-    exposure_thresholds: NDArray[np.int64]
     coverage_thresholds: NDArray[np.int64]
     tree_feature: NDArray[np.int64]
     tree_bound: NDArray[np.int64]
