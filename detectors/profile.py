@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from detectors.membership.members import Members
     from detectors.tables import State
 
-PROFILE_VERSION = 3
+PROFILE_VERSION = 4
 _ARRAYS = (
     "classes",
     "anchors",
@@ -30,12 +30,18 @@ _ARRAYS = (
     "far_thresholds",
     "odd_offset",
     "margin_thresholds",
+    "exposure_matrix",
+    "exposure_offset",
+    "exposure_out",
+    "exposure_scale",
+    "exposure_thresholds",
     "shape_matrix",
     "shape_offset",
     "shape_scale",
     "shape_thresholds",
     "grain_scale",
     "grain_thresholds",
+    "tied_thresholds",
     "coverage_thresholds",
     "tree_feature",
     "tree_bound",
@@ -65,11 +71,17 @@ class Profile:
     odd_offset
         int64 (2,): what foreign and margin evidence is lowered by, so that harmless drills stay
         calm.
+    exposure_matrix, exposure_offset, exposure_out
+        int64 (s, h), (h,) and (h,): see `detectors.query.exposure`.
+    exposure_scale, exposure_thresholds
+        The same for the outcome as for distances to the anchors, below.
     shape_matrix, shape_offset
         int64 (s, s) and (s,): see `detectors.query.shape`.
     far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
         Distances to the anchors, residuals and grain: int64 (2, g + 1) and (levels,), see
         `detectors.evidence.PooledTail`.
+    tied_thresholds
+        int64 (levels,): see `detectors.query.ties`.
     coverage_thresholds
         int64 (2, levels): see `detectors.query.coverage`.
     tree_feature, tree_bound, tree_leaf, tree_base
@@ -95,12 +107,18 @@ class Profile:
     far_thresholds: NDArray[np.int64]
     odd_offset: NDArray[np.int64]
     margin_thresholds: NDArray[np.int64]
+    exposure_matrix: NDArray[np.int64]
+    exposure_offset: NDArray[np.int64]
+    exposure_out: NDArray[np.int64]
+    exposure_scale: NDArray[np.int64]
+    exposure_thresholds: NDArray[np.int64]
     shape_matrix: NDArray[np.int64]
     shape_offset: NDArray[np.int64]
     shape_scale: NDArray[np.int64]
     shape_thresholds: NDArray[np.int64]
     grain_scale: NDArray[np.int64]
     grain_thresholds: NDArray[np.int64]
+    tied_thresholds: NDArray[np.int64]
     coverage_thresholds: NDArray[np.int64]
     tree_feature: NDArray[np.int64]
     tree_bound: NDArray[np.int64]

@@ -33,7 +33,7 @@ from models.signing import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FORMAT = "vedette.profile.v3"
+FORMAT = "vedette.profile.v4"
 ENCODER, TABLES, MEMBERS, DESCRIPTION = (
     "encoder.safetensors",
     "tables.safetensors",

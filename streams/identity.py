@@ -141,6 +141,28 @@ def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
     return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
 
 
+class Epochs:
+    """Pseudonyms of several key epochs, for what has to outlive a new key.
+
+    Parameters
+    ----------
+    epochs
+        Newest first.
+    """
+
+    def __init__(self, *epochs: Pseudonyms) -> None:
+        self._epochs = epochs
+
+    def of(self, kind: str, value: str) -> tuple[str, ...]:
+        """Return the pseudonyms of an identity, newest first."""
+        return tuple(names.of(kind, value) for names in self._epochs)
+
+
+def load_epochs(settings: Settings) -> Epochs:
+    """Return the current epoch, and the earlier ones whose key files are still there."""
+    return Epochs(load_pseudonyms(settings), *load_past_pseudonyms(settings))
+
+
 def is_pseudonym(text: str) -> bool:
     """Say whether a text has the form of a pseudonym.
 
@@ -161,10 +183,9 @@ def known_as(settings: Settings, kind: str, name: str) -> tuple[str, ...]:
     if is_pseudonym(name):
         return (name,)
     has_key = settings.pseudonym_key is not None
-    epochs = load_past_pseudonyms(settings)
     if has_key or _key_file(settings, settings.pseudonym_epoch).exists():
-        epochs.insert(0, load_pseudonyms(settings))
-    return (*(names.of(kind, name) for names in epochs), name)
+        return (*load_epochs(settings).of(kind, name), name)
+    return (*Epochs(*load_past_pseudonyms(settings)).of(kind, name), name)
 
 
 def days_by_tenant(settings: Settings, days: Mapping[str, int]) -> dict[str, int]:

@@ -20,10 +20,12 @@ from detectors.evidence import (
 )
 from detectors.query.anchors import Anchors
 from detectors.query.code import CodeFit, codes_of
+from detectors.query.exposure import ExposureFit, exposure_scores
 from detectors.query.likeness import DETAILS, Likeness
 from detectors.query.repeats import Repeats
 from detectors.query.ring import MEMORY, Nearest, Queries, Ring
 from detectors.query.shape import ShapeFit, shape_scores
+from detectors.query.ties import Ties
 from detectors.query.views import Shown, Views, last_kept
 from detectors.tables import State, nest, pick
 
@@ -41,14 +43,15 @@ CLOSE_SHARE = 0.003
 _CLOSE_LEVEL = int(np.searchsorted(TAIL_LEVELS, CLOSE_SHARE))
 #: Queries closer than this share are worth comparing in detail.
 _ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.02))
-#: What is bet on near queries being foreign, too.
-_ALSO_FOREIGN = 0.5
+#: What is bet on near queries being foreign, too, and on changes being tied.
+_ALSO_FOREIGN, _ALSO_TIED = 0.5, 0.2
 FEATURES = (
     "near",
     "strange",
     "excess",
     "grain",
     "shape",
+    "touched",
     "margin",
     "flip",
     "descent",
@@ -56,6 +59,7 @@ FEATURES = (
     "mixed",
     "age",
     "distance",
+    "tied",
     "compared",
     *DETAILS,
 )
@@ -107,6 +111,7 @@ class Measure:
         self._likeness = Likeness(profile.view_grid)
         size = int(profile.view_grid[0] * max(1, profile.view_grid[1]))
         self.views = Views(max_clients, size, axes)
+        self.ties = Ties(max_clients, size)
         self.repeats = Repeats(max_clients)
         self._anchors = Anchors(profile.anchors, profile.anchor_starts)
         self._near = TailTable(profile.near_thresholds)
@@ -116,8 +121,16 @@ class Measure:
         self._shape_fit = ShapeFit(profile.shape_matrix, profile.shape_offset)
         self._shape = PooledTail(profile.shape_scale, profile.shape_thresholds)
         self._grain = PooledTail(profile.grain_scale, profile.grain_thresholds)
+        self._exposure_fit = ExposureFit(
+            profile.exposure_matrix, profile.exposure_offset, profile.exposure_out
+        )
+        self._exposure = PooledTail(profile.exposure_scale, profile.exposure_thresholds)
+        #: What has no meaning for a model would only lower the mean.
+        self._grainy = int(profile.view_grid[1] > 0)
+        self._exposed = int(len(profile.exposure_out) > 0)
         self._close_d2 = profile.near_thresholds[:, _CLOSE_LEVEL]
         self._alike_d2 = profile.near_thresholds[:, _ALIKE_LEVEL]
+        self._tied = TailTable(profile.tied_thresholds[None])
         self._hazard = Hazard()
         self._log_e = log_e_table()[1]
         self._mean = MeanBet()
@@ -125,7 +138,7 @@ class Measure:
     @property
     def bytes_per_client(self) -> int:
         """Bytes of one client's rows."""
-        tables = (self.ring.table, self.repeats.table, self.views.table)
+        tables = (self.ring.table, self.repeats.table, self.ties.table, self.views.table)
         return sum(table.bytes_per_client for table in tables)
 
     def of(self, batch: Batch, segments: Segments) -> tuple[Measured, Queries]:
@@ -136,7 +149,8 @@ class Measure:
         far = self._far.rank(self._anchors.distance(batch.embedding[order], group), group)
         shape = self._shape.rank(shape_scores(self._shape_fit, sketch), group)
         grain = self._grain.rank(batch.grain[order], group)
-        strange = np.minimum(np.minimum(far, shape), grain)
+        touched = self._exposure.rank(exposure_scores(self._exposure_fit, sketch), group)
+        strange = np.minimum(np.minimum(far, shape), np.minimum(grain, touched))
         payload = batch.payload_hash[order]
         code = codes_of(self._code_fit, sketch)
         queries = Queries.of(code, label, payload, batch.log_odds[order], strange)
@@ -144,7 +158,8 @@ class Measure:
         repeated = nearest.repeated | self.repeats.seen(segments, payload)
         margin = batch.margin[order]
         margin_log_e = np.where(margin >= 0, self._log_e[self._margin.rank(margin, group)], 0)
-        near = self._near_of(nearest, group)
+        tied, compared = self.ties.observe(segments, batch.view[order], ~repeated)
+        near = self._near_of(nearest, group) + hedged(self._tied_of(tied, compared), _ALSO_TIED)
         excess = self._log_e[strange] - self._log_e[nearest.likeness]
         features = np.stack(
             [
@@ -153,6 +168,7 @@ class Measure:
                 np.where(nearest.crowd > 0, excess, 0),
                 self._log_e[grain],
                 self._log_e[shape],
+                self._log_e[touched],
                 margin_log_e,
                 np.where(nearest.other_d2 < nearest.d2, near, 0),
                 np.where(margin >= 0, descent_table()[nearest.crowd, nearest.lower], 0),
@@ -160,11 +176,12 @@ class Measure:
                 _logs()[nearest.mixed],
                 _logs()[nearest.age],
                 _distance(nearest),
+                tied * FIXED_POINT_ONE,
                 *self._details(segments, Shown(batch.view[order], code), group, nearest, near),
             ],
             axis=1,
         )
-        foreign = self._mean.log_e(far, shape, grain)
+        foreign = self._mean.log_e(far, shape, *[grain] * self._grainy, *[touched] * self._exposed)
         measured = Measured(
             near,
             np.where(near > 0, near + hedged(foreign, _ALSO_FOREIGN), near),
@@ -186,6 +203,11 @@ class Measure:
         d2 = np.minimum(nearest.d2, nearest.other_d2)
         same = (nearest.entries, self._near.rank(d2, group))
         return self._hazard.log_e(same, (nearest.others, self._cross.rank(d2, group)))
+
+    def _tied_of(self, tied: NDArray[np.int64], compared: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return evidence that a query differs from an earlier one by too even an amount."""
+        rank = self._tied.rank(-tied, np.zeros(len(tied), np.intp))
+        return self._hazard.log_e((compared, rank))
 
     def _details(
         self,
@@ -215,6 +237,7 @@ class Measure:
         """Forget clients."""
         self.ring.table.reset(slots)
         self.repeats.table.reset(slots)
+        self.ties.table.reset(slots)
         self.views.table.reset(slots)
 
     def snapshot(self, slots_used: int) -> State:
@@ -222,6 +245,7 @@ class Measure:
         return {
             **nest("ring", self.ring.snapshot(slots_used)),
             **nest("repeats", self.repeats.table.snapshot(slots_used)),
+            **nest("ties", self.ties.table.snapshot(slots_used)),
             **nest("views", self.views.snapshot(slots_used)),
         }
 
@@ -229,6 +253,7 @@ class Measure:
         """Bring back what `snapshot` returned."""
         self.ring.restore(pick("ring", arrays))
         self.repeats.table.restore(pick("repeats", arrays))
+        self.ties.table.restore(pick("ties", arrays))
         self.views.restore(pick("views", arrays))
 
 
