@@ -39,7 +39,7 @@ class CloudEventsFormat:
         self, record: Record, document: Document, attributes: Attributes
     ) -> tuple[Event, ...] | None:
         """Return the event; None without an envelope; no event of one without data."""
-        if is_structured(attributes):
+        if attributes.content_type is not None and is_structured(attributes):
             attributes, data = unwrap(document, attributes, self._limit)
             if data is None:
                 return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from config.errors import PoisonRecord
-from streams.decode.body import bounded_count
+from streams.decode.body import INT32_MAX, bounded, bounded_count
 from streams.decode.envelope import Attributes
 from streams.decode.event import Event
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
@@ -92,14 +92,11 @@ class EnvoyFormat:
         PoisonRecord
             With reason ``attribute_too_long``.
         """
-        # a longer text says what it says: this runs six times for every call
-        texts = [
-            value if type(value) is str and len(value) > 1 else _text(value)
-            for value in map(line.get, _NAMES)
-        ]
-        for text in texts:
-            if text is not None and len(text) > self._limit:
-                raise poison("attribute_too_long")
+        limit, texts = self._limit, []
+        for text in map(line.get, _NAMES):
+            # a longer text says what it says: this runs six times for every call
+            usual = type(text) is str and 1 < len(text) <= limit
+            texts.append(text if usual else bounded(_text(text), limit))
         return texts
 
 
@@ -133,9 +130,7 @@ def _params(line: Mapping[str, Any]) -> dict[str, str] | None:
     """Keep what MCP calls do, and how much went over the wire."""
     params = {}
     for name in _PARAMS:
-        value = line.get(name)
-        text = None if value is None else _text(value)
-        if text:
+        if name in line and (text := _text(line[name])):
             params[name] = text[:_PARAM_CHARS]
     return params or None
 
@@ -170,8 +165,8 @@ def _micros(value: Any) -> str | None:
 
 
 def _count(value: Any) -> int | None:
-    if type(value) is int:
-        return bounded_count(value)
+    if type(value) is int and 0 <= value <= INT32_MAX:
+        return value
     text = _text(value)
     if text is None:
         return None

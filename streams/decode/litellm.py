@@ -164,8 +164,12 @@ class LiteLlmFormat:
 
     def _request(self, payload: Payload) -> RequestBody:
         given = _members(payload.model_parameters).items()
-        asked = {name: value for name, value in given if name in _PARAMS}
-        params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
+        asked = {
+            name: value
+            for name, value in given
+            if name in _PARAMS and isinstance(value, _SCALARS)
+        }
+        params = as_params(asked) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
@@ -176,10 +180,10 @@ class LiteLlmFormat:
         body = self._answer(answer)
         if failed:  # LiteLLM writes zeros where it does not know
             return body
-        asked, answered = _whole(payload.prompt_tokens), _whole(payload.completion_tokens)
-        if asked is not None:
+        asked, answered = payload.prompt_tokens, payload.completion_tokens
+        if type(asked) is int:
             body.input_tokens = bounded_count(asked)
-        if answered is not None:
+        if type(answered) is int:
             body.output_tokens = bounded_count(answered)
         return body
 
@@ -295,14 +299,6 @@ def _members(value: Any) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, str):
+    if type(value) is str:
         return value or None
     return str(value) if type(value) is int else None
-
-
-def _scalar(value: Any) -> Any:
-    return value if isinstance(value, _SCALARS) else None
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
