@@ -2,7 +2,8 @@
 
 The bytes of a record are its value and, in binary mode, the headers that make up its envelope. Bare
 is `msgspec` decoding the value to Python's own types, the JSON that texts of it hold too (the
-messages of a span), and a loop that decodes the headers to a dict of texts; nothing is checked.
+messages of a span), and a loop that decodes the headers to a dict of texts; nothing is checked. Of
+protobuf it decodes the JSON of the same event, with base64 for raw tensors, as JSON writes them.
 Beside it stands the value alone, which is less than what has to be decoded.
 """
 
@@ -25,7 +26,7 @@ from streams.identity import Pseudonyms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from streams.roles.base import Record
+    from benchmarks.decoders.samples import Sample
 
 #: Wanted: no decoder costs more than so many bare decodings of the same bytes.
 WANTED_RATIO = 8.0
@@ -76,10 +77,9 @@ def measure(rounds: int = 15) -> dict[str, Cost]:
     return {name: _cost(decoder, records, rounds) for name, records in samples().items()}
 
 
-def _cost(decoder: RecordDecoder, records: Sequence[Record], rounds: int) -> Cost:
+def _cost(decoder: RecordDecoder, records: Sequence[Sample], rounds: int) -> Cost:
     texts = [plain_json(record) for record in records]
     wires = [(record, record.value or b"") for record in records]
-    decode = msgspec.json.decode
     decode = msgspec.json.decode
     headers = [record.headers for record in records]
     nested = [text for record in records for text in nested_json(record)]

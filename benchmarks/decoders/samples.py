@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
 import numpy as np
 
+from benchmarks.decoders.protobuf import infer_request, traces
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from streams.roles.base import Record
 
 #: Records of each format, and of one whose repetitions a decoder may remember.
 COUNT, MANY = 16, 1200
@@ -37,6 +37,19 @@ _INSTRUCTIONS = "Answer customers of the shop politely, and never promise a refu
 _KSERVE = "org.kubeflow.serving.inference.request"
 _COMPLETE = "io.vedette.inference.v1"
 _NEVER_ALIKE = "V2, binary, with ids"
+
+
+class Sample(msgspec.Struct):
+    """A record, and in ``said`` the JSON of the same event where its value is protobuf."""
+
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+    topic: str = "events"
+    partition: int = 0
+    offset: int = 1
+    said: bytes | None = None
 
 
 class _Call:
@@ -67,7 +80,7 @@ class _Call:
         return json.dumps(body).encode() if self.is_spaced else msgspec.json.encode(body)
 
 
-def samples() -> dict[str, list[Record]]:
+def samples() -> dict[str, list[Sample]]:
     """Return the records by the name of their format."""
     calls = [_Call(number) for number in range(MANY)]
     return {
@@ -76,11 +89,8 @@ def samples() -> dict[str, list[Record]]:
     }
 
 
-def _record(call: _Call, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> Record:
-    return SimpleNamespace(
-        topic="events", partition=0, offset=1, timestamp=call.at_ms, key=call.client.encode(),
-        value=value, headers=headers,
-    )  # fmt: skip
+def _record(call: _Call, value: bytes, headers: tuple[tuple[str, bytes], ...] = ()) -> Sample:
+    return Sample(call.at_ms, call.client.encode(), value, headers)
 
 
 def _envelope(call: _Call, kind: str) -> dict[str, str]:
@@ -91,13 +101,13 @@ def _envelope(call: _Call, kind: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _cloud(call: _Call, body: Any, kind: str) -> Record:
+def _cloud(call: _Call, body: Any, kind: str) -> Sample:
     headers = [(f"ce_{name}", text.encode()) for name, text in _envelope(call, kind).items()]
     value = body if isinstance(body, bytes) else call.json(body)
     return _record(call, value, (*headers, ("content-type", b"application/json")))
 
 
-def _structured(call: _Call, event: Any) -> Record:
+def _structured(call: _Call, event: Any) -> Sample:
     envelope = _envelope(call, _COMPLETE)
     body = {**envelope, "datacontenttype": "application/json", "data": event}
     return _record(call, call.json(body), (("content-type", b"application/cloudevents+json"),))
@@ -164,7 +174,7 @@ def _stream(call: _Call) -> bytes:
     return b"".join(b"data: %b\n\n" % call.json(chunk) for chunk in chunks) + b"data: [DONE]\n\n"
 
 
-def _litellm(call: _Call, chat: dict[str, Any]) -> Record:
+def _litellm(call: _Call, chat: dict[str, Any]) -> Sample:
     start_s = call.at_ms / 1000
     payload = {
         "id": f"chatcmpl-{call.id}", "trace_id": call.id, "call_type": "acompletion",
@@ -180,7 +190,7 @@ def _litellm(call: _Call, chat: dict[str, Any]) -> Record:
     return _record(call, call.json(payload))
 
 
-def _envoy(call: _Call) -> Record:
+def _envoy(call: _Call) -> Sample:
     line = {
         "gen_ai.request.model": "llama", "gen_ai.response.model": "llama-3-8b",
         "gen_ai.usage.input_tokens": 190, "gen_ai.usage.output_tokens": 210,
@@ -193,7 +203,7 @@ def _envoy(call: _Call) -> Record:
     return _record(call, call.json(line))
 
 
-def _otlp(call: _Call) -> Record:
+def _spans(call: _Call) -> dict[str, Any]:
     asked = [{"role": "user", "parts": [{"content": call.text * 10}]}]
     answered = [{"role": "assistant", "parts": [{"content": call.answer}]}]
     texts = {
@@ -208,10 +218,52 @@ def _otlp(call: _Call) -> Record:
         "endTimeUnixNano": str(begin_ns + call.latency_us * 1000),
         "attributes": [{"key": key, "value": {"stringValue": text}} for key, text in texts.items()],
     }  # fmt: skip
-    return _record(call, call.json({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}))
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}
 
 
-_FORMATS: dict[str, Callable[[_Call], Record]] = {
+def _otlp_protobuf(call: _Call) -> Sample:
+    exported = _spans(call)
+    sample = _record(call, traces(exported))
+    sample.said = call.json(exported)
+    return sample
+
+
+def _v2_message(call: _Call) -> dict[str, Any]:
+    tensor = {"name": "x", "shape": [1, 28, 28], "datatype": "UINT8"}
+    pixels = base64.b64encode(bytes(call.pixels)).decode()
+    return {
+        "model_name": "digits", "id": call.id, "inputs": [tensor], "raw_input_contents": [pixels]
+    }  # fmt: skip
+
+
+def _v2_protobuf(call: _Call) -> Sample:
+    message = _v2_message(call)
+    sample = _cloud(call, infer_request(message), _KSERVE)
+    sample.headers = (*sample.headers[:-1], ("content-type", b"application/x-protobuf"))
+    sample.said = call.json(message)
+    return sample
+
+
+def _seldon(call: _Call) -> Sample:
+    message = _v2_message(call)
+    sample = _record(
+        call,
+        infer_request(message),
+        (("seldon-infer-type", b"proto/inferModelRequest"), ("x-request-id", call.id.encode())),
+    )
+    sample.topic = "seldon.default.model.digits.inputs"
+    sample.said = call.json(message)
+    return sample
+
+
+def _mlserver(call: _Call) -> Sample:
+    headers = (("mlserver-model", b"digits"), ("mlserver-version", b"v1"))
+    sample = _record(call, call.json({"id": call.id, **_inputs(call)}), headers)
+    sample.key = call.id.encode()
+    return sample
+
+
+_FORMATS: dict[str, Callable[[_Call], Sample]] = {
     "V2, complete": lambda call: _cloud(call, _tensors(call), _COMPLETE),
     "V2, half": lambda call: _cloud(call, _inputs(call), _KSERVE),
     "V2, structured": lambda call: _structured(call, _tensors(call)),
@@ -229,13 +281,17 @@ _FORMATS: dict[str, Callable[[_Call], Record]] = {
     "LiteLLM": lambda call: _litellm(call, _chat(call)),
     "LiteLLM, long": lambda call: _litellm(call, _long_chat(call)),
     "Envoy": _envoy,
-    "OTLP JSON": _otlp,
+    "OTLP JSON": lambda call: _record(call, call.json(_spans(call))),
+    "OTLP protobuf": _otlp_protobuf,
+    "V2, protobuf": _v2_protobuf,
+    "Seldon": _seldon,
+    "MLServer": _mlserver,
 }
 
 
-def nested_json(record: Record) -> list[bytes]:
+def nested_json(record: Sample) -> list[bytes]:
     """Return the JSON that a record's value holds within texts: the messages of a span."""
-    value = record.value or b""
+    value = plain_json(record)
     if b'"resourceSpans"' not in value:
         return []
     (group,) = msgspec.json.decode(value)["resourceSpans"]
@@ -247,11 +303,14 @@ def nested_json(record: Record) -> list[bytes]:
     return [text.encode() for text in texts]
 
 
-def plain_json(record: Record) -> bytes:
+def plain_json(record: Sample) -> bytes:
     """Return the JSON that a bare decoder would have to read of a record's value.
 
     Bytes behind JSON count as the base64 that they would be in JSON, a stream as an array.
+    Protobuf counts as the JSON that its own mapping makes of the same event.
     """
+    if record.said is not None:
+        return record.said
     value = record.value or b""
     if value.startswith(b"data:"):
         lines = [line.removeprefix(b"data: ") for line in value.split(b"\n\n")]
