@@ -165,9 +165,7 @@ class LiteLlmFormat:
     def _request(self, payload: Payload) -> RequestBody:
         given = _members(payload.model_parameters).items()
         asked = {
-            name: value
-            for name, value in given
-            if name in _PARAMS and isinstance(value, _SCALARS)
+            name: value for name, value in given if name in _PARAMS and isinstance(value, _SCALARS)
         }
         params = as_params(asked) or {}
         params["guardrail"] = _guardrail(payload)

@@ -44,6 +44,7 @@ _NAME, _DATATYPE, _SHAPE, _CONTENTS = 1, 2, 3, 5
 _BYTES_CONTENTS = 8
 #: No model has more; a record of nothing but empty tensors would cost seconds.
 _MAX_TENSORS = 1024
+_MAX_DIMENSIONS = 64
 #: How the typed contents that are no varints are coded.
 _CODINGS = {6: "<f4", 7: "<f8"}
 #: Which typed contents hold which datatypes.
@@ -67,8 +68,8 @@ class _Message(NamedTuple):
     model: str | None
     version: str | None
     id: str | None
-    tensors: list[memoryview]
-    raw: list[memoryview]
+    tensors: list[bytes]
+    raw: list[bytes]
 
 
 class InferMessage(NamedTuple):
@@ -115,8 +116,8 @@ class OipProtobufDecoder:
     def _read(self, data: bytes, tensors_field: int, raw_field: int) -> _Message:
         limit = self._limits.identity_bytes
         texts: dict[int, str] = {}
-        tensors: list[memoryview] = []
-        raw: list[memoryview] = []
+        tensors: list[bytes] = []
+        raw: list[bytes] = []
         for number, _, value in read_fields(data):
             if number in (_MODEL_NAME, _MODEL_VERSION, _ID):
                 texts[number] = as_text(value, limit)
@@ -132,15 +133,15 @@ class OipProtobufDecoder:
     def _tensors(self, message: _Message) -> list[RawTensor]:
         if message.raw and len(message.raw) != len(message.tensors):
             raise poison("shape_mismatch")
-        raws: list[memoryview | None] = list(message.raw) or [None] * len(message.tensors)
+        raws: list[bytes | None] = list(message.raw) or [None] * len(message.tensors)
         return [
             self._tensor(tensor, raw) for tensor, raw in zip(message.tensors, raws, strict=True)
         ]
 
-    def _tensor(self, data: memoryview, raw: memoryview | None) -> RawTensor:
+    def _tensor(self, data: bytes, raw: bytes | None) -> RawTensor:
         name, datatype = "", ""
         shape: list[int] = []
-        contents: list[memoryview] = []
+        contents: list[bytes] = []
         for number, wire, value in read_fields(data):
             if number == _NAME:
                 name = as_text(value, self._limits.identity_bytes)
@@ -154,10 +155,10 @@ class OipProtobufDecoder:
             return self._typed(name, shape, datatype, contents)
         if contents:
             raise poison("raw_and_typed")
-        return raw_tensor(name, shape, datatype, bytes(raw), self._limits)
+        return raw_tensor(name, shape, datatype, raw, self._limits)
 
     def _typed(
-        self, name: str, shape: list[int], datatype: str, contents: list[memoryview]
+        self, name: str, shape: list[int], datatype: str, contents: list[bytes]
     ) -> RawTensor:
         wanted = _CONTENTS_OF.get(datatype)
         if wanted is None:  # FP16 and BF16 exist only raw
@@ -169,7 +170,7 @@ class OipProtobufDecoder:
         if any(number != wanted for number, _, _ in fields):
             raise poison("wrong_value_type")
         if wanted == _BYTES_CONTENTS:
-            texts = [bytes(as_bytes(value)) for _, _, value in fields]
+            texts = [as_bytes(value) for _, _, value in fields]
             if len(texts) != count:
                 raise poison("shape_mismatch")
             return RawTensor(name, shape, "bytes", b"", texts)
@@ -215,5 +216,8 @@ def _integers(wire: int, value: Value) -> list[int]:
     """Return the dimensions of a shape field, packed or not."""
     if wire == VARINT:
         return [as_signed(value)]
-    numbers: list[int] = packed_varints(as_bytes(value), 64).view(np.int64).tolist()
+    data = as_bytes(value)
+    if len(data) <= _MAX_DIMENSIONS and data.isascii():  # one byte each
+        return list(data)
+    numbers: list[int] = packed_varints(data, _MAX_DIMENSIONS).view(np.int64).tolist()
     return numbers

@@ -118,7 +118,7 @@ def request_rows(inputs: Sequence[RawTensor], limits: Limits) -> list[RequestRow
     """
     if not inputs:
         raise poison("wrong_type")
-    payload = max(inputs, key=_elements)
+    payload = max(inputs, key=_elements) if len(inputs) > 1 else inputs[0]
     if payload.texts is not None:
         if len(payload.texts) > limits.rows:
             raise poison("too_many_rows")

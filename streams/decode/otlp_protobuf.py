@@ -92,16 +92,16 @@ class ProtobufTraces:
                 yield partial(_written, raw_resource, span)
 
 
-def _written(resource: memoryview, span: memoryview) -> bytes:
+def _written(resource: bytes, span: bytes) -> bytes:
     scope = write_field(_SCOPE_SPANS, write_field(_SPANS, span))
     return write_field(_RESOURCE_SPANS, write_field(_RESOURCE, resource) + scope)
 
 
-def _groups(value: bytes) -> Iterator[tuple[memoryview, Iterator[memoryview]]]:
+def _groups(value: bytes) -> Iterator[tuple[bytes, Iterator[bytes]]]:
     """Yield each resource with its spans."""
     for _, _, group in read_fields(value):
-        raw_resource = memoryview(b"")
-        scopes: list[memoryview] = []
+        raw_resource = b""
+        scopes: list[bytes] = []
         for number, _, data in read_fields(as_bytes(group)):
             if number == _RESOURCE:
                 raw_resource = as_bytes(data)
@@ -110,14 +110,14 @@ def _groups(value: bytes) -> Iterator[tuple[memoryview, Iterator[memoryview]]]:
         yield raw_resource, _spans_of(scopes)
 
 
-def _spans_of(scopes: Iterable[memoryview]) -> Iterator[memoryview]:
+def _spans_of(scopes: Iterable[bytes]) -> Iterator[bytes]:
     for scope in scopes:
         for number, _, data in read_fields(scope):
             if number == _SPANS:
                 yield as_bytes(data)
 
 
-def _span(data: memoryview, resource: Attributes, text_bytes: int) -> Span:
+def _span(data: bytes, resource: Attributes, text_bytes: int) -> Span:
     span = Span("", "", 0, 0, failed=False, resource=resource, attributes={})
     own: Attributes = {}
     for number, _, value in read_fields(data):
@@ -147,7 +147,7 @@ def _hexadecimal(value: Value) -> str:
     return as_bytes(value)[:_ID_BYTES].hex()
 
 
-def _attributes(data: memoryview, field: int, text_bytes: int) -> Attributes:
+def _attributes(data: bytes, field: int, text_bytes: int) -> Attributes:
     """Read the attributes that a message holds under a field number."""
     found: Attributes = {}
     for number, _, value in read_fields(data):
@@ -156,7 +156,7 @@ def _attributes(data: memoryview, field: int, text_bytes: int) -> Attributes:
     return found
 
 
-def _add(target: Attributes, pair: memoryview, text_bytes: int, depth: int = 0) -> None:
+def _add(target: Attributes, pair: bytes, text_bytes: int, depth: int = 0) -> None:
     key, value = "", None
     for number, _, data in read_fields(pair):
         if number == _KEY:
@@ -166,7 +166,7 @@ def _add(target: Attributes, pair: memoryview, text_bytes: int, depth: int = 0) 
     target[key] = value
 
 
-def _any_value(data: memoryview, text_bytes: int, depth: int) -> Any:
+def _any_value(data: bytes, text_bytes: int, depth: int) -> Any:
     if depth > _MAX_DEPTH:
         raise poison("too_deep")
     result: Any = None

@@ -1,8 +1,8 @@
 """The protobuf wire format, read without generated code and within bounds.
 
 The few messages that producers send (Open Inference Protocol, OTLP traces) need their fields by
-number and nothing else. Values of length-delimited fields are views into the record, so nothing
-is copied before its size is known. Nesting is bounded by the messages' own readers.
+number and nothing else. Nesting is bounded by the messages' own readers, and so is how often a
+byte of the record is copied.
 
 References
 ----------
@@ -32,11 +32,11 @@ _MASK64 = (1 << 64) - 1
 _SIGN64 = 1 << 63
 _UNSIGNED = {FIXED64: "<Q", FIXED32: "<I"}
 
-Value = int | memoryview
+Value = int | bytes
 Field = tuple[int, int, Value]
 
 
-def read_fields(data: bytes | memoryview, limit: int = MAX_FIELDS) -> Iterator[Field]:
+def read_fields(data: bytes, limit: int = MAX_FIELDS) -> Iterator[Field]:
     """Yield number, wire type and value of each field.
 
     Varints and fixed-width values are unsigned integers.
@@ -46,22 +46,28 @@ def read_fields(data: bytes | memoryview, limit: int = MAX_FIELDS) -> Iterator[F
     PoisonRecord
         With reason ``malformed_protobuf`` or ``too_many_fields``.
     """
-    view = memoryview(data)
-    end, at = len(view), 0
+    end, at = len(data), 0
     for _ in range(limit):
         if at == end:
             return
-        tag, at = _varint(view, at, end)
-        wire = tag & 7
-        if tag >> 3 == 0:
+        tag, at = (data[at], at + 1) if data[at] < _MORE else _varint(data, at, end)
+        number, wire = tag >> 3, tag & 7
+        if not number:
             raise poison("malformed_protobuf")
-        value, at = _value(view, at, end, wire)
-        yield tag >> 3, wire, value
+        if wire == BYTES:
+            size, start = _varint(data, at, end)
+            at = start + size
+            if at > end:
+                raise poison("malformed_protobuf")
+            yield number, wire, data[start:at]
+        else:
+            value, at = _number(data, at, end, wire)
+            yield number, wire, value
     if at != end:
         raise poison("too_many_fields")
 
 
-def write_field(number: int, data: bytes | memoryview) -> bytes:
+def write_field(number: int, data: bytes) -> bytes:
     r"""Return a length-delimited field.
 
     Examples
@@ -76,28 +82,25 @@ def write_field(number: int, data: bytes | memoryview) -> bytes:
     return bytes([*length, size]) + data
 
 
-def _value(view: memoryview, at: int, end: int, wire: int) -> tuple[Value, int]:
+def _number(data: bytes, at: int, end: int, wire: int) -> tuple[int, int]:
     if wire == VARINT:
-        return _varint(view, at, end)
-    if wire == BYTES:
-        size, at = _varint(view, at, end)
-        if size > end - at:
-            raise poison("malformed_protobuf")
-        return view[at : at + size], at + size
+        return _varint(data, at, end)
     code = _UNSIGNED.get(wire)
     if code is None:  # groups have been deprecated since before any of these producers
         raise poison("malformed_protobuf")
     size = struct.calcsize(code)
     if size > end - at:
         raise poison("malformed_protobuf")
-    number: int = struct.unpack_from(code, view, at)[0]
+    number: int = struct.unpack_from(code, data, at)[0]
     return number, at + size
 
 
-def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    if at < end and data[at] < _MORE:  # most are of one byte
+        return data[at], at + 1
     value = shift = 0
     for position in range(at, min(at + _MAX_VARINT_BYTES, end)):
-        byte = view[position]
+        byte = data[position]
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value & _MASK64, position + 1
@@ -105,7 +108,7 @@ def _varint(view: memoryview, at: int, end: int) -> tuple[int, int]:
     raise poison("malformed_protobuf")
 
 
-def as_bytes(value: Value) -> memoryview:
+def as_bytes(value: Value) -> bytes:
     """Return a length-delimited value.
 
     Raises
@@ -130,7 +133,7 @@ def as_text(value: Value, limit: int | None = None) -> str:
     if limit is not None and len(data) > limit:
         raise poison("attribute_too_long")
     try:
-        return bytes(data).decode()
+        return data.decode()
     except UnicodeDecodeError:
         raise poison("invalid_utf8") from None
 
@@ -172,7 +175,7 @@ def as_double(value: Value) -> float:
     return number
 
 
-def packed_varints(data: memoryview, limit: int) -> NDArray[np.uint64]:
+def packed_varints(data: bytes, limit: int) -> NDArray[np.uint64]:
     """Return the integers of a packed field, at most ``limit`` of them.
 
     Raises
@@ -203,7 +206,7 @@ def packed_varints(data: memoryview, limit: int) -> NDArray[np.uint64]:
     return values
 
 
-def packed_fixed(data: memoryview, dtype: str) -> NDArray[Any]:
+def packed_fixed(data: bytes, dtype: str) -> NDArray[Any]:
     """Return the fixed-width numbers of a packed field.
 
     Raises
