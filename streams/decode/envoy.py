@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SIGNS = frozenset({"response_flags", "upstream_host", "response_code", "start_time"})
 _ENOUGH_SIGNS = 2
+_JSON_BLANKS = b" \t\r\n"
 _MAX_STATUS = 999
 _PARAM_CHARS = 128
 _MICROS_PER_MS = 1000
@@ -110,6 +111,8 @@ def _address(line: Mapping[str, Any]) -> str | None:
 
 
 def _line_of(document: Document) -> Mapping[str, Any] | None:
+    if not (document.text or b"").lstrip(_JSON_BLANKS).startswith(b"{"):
+        return None  # traces in protobuf begin with a line feed
     try:
         line = document.members()
     except PoisonRecord:

@@ -50,12 +50,14 @@ def read_fields(data: bytes, limit: int = MAX_FIELDS) -> Iterator[Field]:
     for _ in range(limit):
         if at == end:
             return
+        # most tags and sizes are of one byte: this runs for every field
         tag, at = (data[at], at + 1) if data[at] < _MORE else _varint(data, at, end)
         number, wire = tag >> 3, tag & 7
         if not number:
             raise poison("malformed_protobuf")
         if wire == BYTES:
-            size, start = _varint(data, at, end)
+            is_short = at < end and data[at] < _MORE
+            size, start = (data[at], at + 1) if is_short else _varint(data, at, end)
             at = start + size
             if at > end:
                 raise poison("malformed_protobuf")
@@ -96,8 +98,6 @@ def _number(data: bytes, at: int, end: int, wire: int) -> tuple[int, int]:
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    if at < end and data[at] < _MORE:  # most are of one byte
-        return data[at], at + 1
     value = shift = 0
     for position in range(at, min(at + _MAX_VARINT_BYTES, end)):
         byte = data[position]
