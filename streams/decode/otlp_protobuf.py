@@ -121,14 +121,14 @@ def _span(data: bytes, resource: Attributes, text_bytes: int) -> Span:
     span = Span("", "", 0, 0, failed=False, resource=resource, attributes={})
     own: Attributes = {}
     for number, _, value in read_fields(data):
-        if number == _TRACE_ID:
+        if number == _ATTRIBUTES:
+            _add(own, as_bytes(value), text_bytes)
+        elif number == _TRACE_ID:
             span.trace_id = _hexadecimal(value)
         elif number == _SPAN_ID:
             span.span_id = _hexadecimal(value)
         elif number in (_START, _END):
             setattr(span, "start_ns" if number == _START else "end_ns", as_unsigned(value))
-        elif number == _ATTRIBUTES:
-            _add(own, as_bytes(value), text_bytes)
         else:
             _read_rare(span, number, value, text_bytes)
     span.attributes |= own

@@ -51,13 +51,13 @@ def read_fields(data: bytes, limit: int = MAX_FIELDS) -> Iterator[Field]:
         if at == end:
             return
         # most tags and sizes are of one byte: this runs for every field
-        tag, at = (data[at], at + 1) if data[at] < _MORE else _varint(data, at, end)
+        tag, at = (data[at], at + 1) if data[at] < _MORE else _varint(data, at)
         number, wire = tag >> 3, tag & 7
         if not number:
             raise poison("malformed_protobuf")
         if wire == BYTES:
             is_short = at < end and data[at] < _MORE
-            size, start = (data[at], at + 1) if is_short else _varint(data, at, end)
+            size, start = (data[at], at + 1) if is_short else _varint(data, at)
             at = start + size
             if at > end:
                 raise poison("malformed_protobuf")
@@ -86,7 +86,7 @@ def write_field(number: int, data: bytes) -> bytes:
 
 def _number(data: bytes, at: int, end: int, wire: int) -> tuple[int, int]:
     if wire == VARINT:
-        return _varint(data, at, end)
+        return _varint(data, at)
     code = _UNSIGNED.get(wire)
     if code is None:  # groups have been deprecated since before any of these producers
         raise poison("malformed_protobuf")
@@ -97,13 +97,13 @@ def _number(data: bytes, at: int, end: int, wire: int) -> tuple[int, int]:
     return number, at + size
 
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    for position in range(at, min(at + _MAX_VARINT_BYTES, end)):
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value & _MASK64, position + 1
+    for byte in data[at : at + _MAX_VARINT_BYTES]:
+        at += 1
+        value |= (byte & _LOW_BITS) << shift
+        if byte < _MORE:
+            return value & _MASK64, at
         shift += 7
     raise poison("malformed_protobuf")
 
