@@ -270,8 +270,7 @@ def _guardrail(payload: Payload) -> str:
 
 def _operation(payload: Payload) -> str:
     kind = (_text(payload.call_type) or "").lower()
-    plain = kind.removeprefix("a") if kind.startswith(("aembed", "atext", "amoder")) else kind
-    return _OPERATIONS.get(plain, "chat")
+    return _OPERATIONS.get(kind) or _OPERATIONS.get(kind.removeprefix("a"), "chat")
 
 
 def _time_us(value: Any) -> int | None:

@@ -72,7 +72,10 @@ def _collect(value: Any, texts: list[str], depth: int) -> None:
 
 
 def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
-    for name in _text_members(members):
+    names = [name for name in members if name in _TEXT_MEMBERS]
+    if len(names) > 1:
+        names.sort(key=_TEXT_MEMBERS.__getitem__)
+    for name in names:
         member = members[name]
         if isinstance(member, dict):
             texts.append(msgspec.json.encode(member).decode())
@@ -80,11 +83,6 @@ def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> N
             _collect(member, texts, depth)
         elif member:
             texts.append(member)
-
-
-def _text_members(members: dict[str, Any]) -> list[str]:
-    names = [name for name in members if name in _TEXT_MEMBERS]
-    return names if len(names) < 2 else sorted(names, key=_TEXT_MEMBERS.__getitem__)
 
 
 def failure_code(error: Any, limit: int) -> str | None:
