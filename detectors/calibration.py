@@ -126,7 +126,9 @@ def fit_profile(
         grain_scale=grain_scale,
         grain_thresholds=grain_thresholds,
         coverage_thresholds=looks.coverage(rng),
-        tied_thresholds=fit_ties(calibration.view, None if varied is None else varied.view, rng),
+        tied_thresholds=fit_ties(
+            calibration.view, None if varied is None else varied.view, calibration.grid, rng
+        ),
         tree_feature=trees.feature,
         tree_bound=trees.bound,
         tree_leaf=trees.leaf,

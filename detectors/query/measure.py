@@ -42,8 +42,8 @@ CLOSE_SHARE = 0.003
 _CLOSE_LEVEL = int(np.searchsorted(TAIL_LEVELS, CLOSE_SHARE))
 #: Queries closer than this share are worth comparing in detail.
 _ALIKE_LEVEL = int(np.searchsorted(TAIL_LEVELS, 0.02))
-#: What is bet on near queries being foreign, too, and on their changes being tied.
-_ALSO = 0.5
+#: What is bet on near queries being foreign, too, and on changes being tied.
+_ALSO_FOREIGN, _ALSO_TIED = 0.5, 0.2
 FEATURES = (
     "near",
     "strange",
@@ -149,7 +149,7 @@ class Measure:
         margin = batch.margin[order]
         margin_log_e = np.where(margin >= 0, self._log_e[self._margin.rank(margin, group)], 0)
         tied, compared = self.ties.observe(segments, batch.view[order], ~repeated)
-        near = self._near_of(nearest, group) + hedged(self._tied_of(tied, compared), _ALSO)
+        near = self._near_of(nearest, group) + hedged(self._tied_of(tied, compared), _ALSO_TIED)
         excess = self._log_e[strange] - self._log_e[nearest.likeness]
         features = np.stack(
             [
@@ -173,7 +173,7 @@ class Measure:
         foreign = self._mean.log_e(far, shape, grain)
         measured = Measured(
             near,
-            np.where(near > 0, near + hedged(foreign, _ALSO), near),
+            np.where(near > 0, near + hedged(foreign, _ALSO_FOREIGN), near),
             foreign,
             margin_log_e,
             features,
