@@ -50,7 +50,7 @@ def measure(
         results = [evaluate(v, size, seed, tell) for v in victims if v is not None]
         with_traffic = traffic.available() and not quick
         asked = asking(seed, 300 if quick else 3000, RUN_LENGTH_EVENTS)
-        burst = bursts(seed, 240, tell) if with_traffic else None
+        burst = bursts(seed, tell) if with_traffic else None
         flood = floods(seed, 120, RUN_LENGTH_EVENTS, tell) if with_traffic else []
     console.print(f"wrote {write(out, results, burst, asked, flood, seed)}")
 

@@ -14,13 +14,16 @@ from detectors.query.adjudicator import no_trees
 from detectors.query.anchors import Anchors
 from detectors.query.code import codes_of, fit_codes
 from detectors.query.coverage import fit_coverage
+from detectors.query.exposure import ExposureFit, exposure_scores, no_exposure
 from detectors.query.shape import fit_shape, shape_scores
 from detectors.query.ties import fit_ties
 from detectors.rehearsal import rehearse
-from detectors.tails import high_tail, low_tail
+from detectors.tails import exponential_tail, high_tail, low_tail
 from detectors.traffic.levels import fit_cohort
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 #: A class with fewer samples shares the pooled tables.
@@ -65,7 +68,10 @@ class Calibration:
 
 
 def fit_profile(
-    calibration: Calibration, seed: int = 0, varied: Calibration | None = None
+    calibration: Calibration,
+    seed: int = 0,
+    varied: Calibration | None = None,
+    exposure: ExposureFit | None = None,
 ) -> Profile:
     """Build the profile of a model from benign samples.
 
@@ -74,6 +80,8 @@ def fit_profile(
     varied
         Harmless variations of the samples, row for row: shifted, turned, brighter. What is seen
         of them is benign too.
+    exposure
+        What tells that something was done to an input, learnt from other samples.
 
     Raises
     ------
@@ -102,6 +110,10 @@ def fit_profile(
     shape_scale, shape_thresholds = looks.pooled(held_out, shape_scores(shape, looks.both_sketches))
     far_scale, far_thresholds = looks.pooled(held_out, looks.distances(anchors))
     grain_scale, grain_thresholds = looks.pooled(held_out, looks.both_grains)
+    touch = exposure or no_exposure(calibration.sketch.shape[1])
+    touch_scale, touch_thresholds = looks.pooled(
+        members, exposure_scores(touch, looks.both_sketches), exponential_tail
+    )
     code = fit_codes(calibration.sketch)
     codes = codes_of(code, calibration.sketch)
     traffic, trees = fit_cohort(calibration), no_trees()
@@ -125,10 +137,13 @@ def fit_profile(
         shape_thresholds=shape_thresholds,
         grain_scale=grain_scale,
         grain_thresholds=grain_thresholds,
+        exposure_matrix=touch.matrix,
+        exposure_offset=touch.offset,
+        exposure_out=touch.out,
+        exposure_scale=touch_scale,
+        exposure_thresholds=touch_thresholds,
         coverage_thresholds=looks.coverage(rng),
-        tied_thresholds=fit_ties(
-            calibration.view, None if varied is None else varied.view, calibration.grid, rng
-        ),
+        tied_thresholds=fit_ties(calibration.view, None if varied is None else varied.view, rng),
         tree_feature=trees.feature,
         tree_bound=trees.bound,
         tree_leaf=trees.leaf,
@@ -180,7 +195,10 @@ class _Looks:
         return fit_coverage(self._embedding[rows], self._group[rows], self._groups, rng)
 
     def pooled(
-        self, held_out: list[NDArray[np.intp]], score: NDArray[np.int64]
+        self,
+        held_out: list[NDArray[np.intp]],
+        score: NDArray[np.int64],
+        tail: Callable[[NDArray[np.int64]], NDArray[np.int64]] = high_tail,
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return scales and thresholds as `detectors.evidence.PooledTail` wants them."""
         rows = self.both(held_out[0])
@@ -190,7 +208,7 @@ class _Looks:
             mine = given[group == index]
             scale[:, index] = _centre_and_spread(mine if len(mine) >= _FEW else given)
         standard = standardise(given, scale[0, group], scale[1, group])
-        return scale, high_tail(standard)
+        return scale, tail(standard)
 
 
 def _centre_and_spread(score: NDArray[np.int64]) -> tuple[int, int]:

@@ -30,6 +30,11 @@ _ARRAYS = (
     "far_thresholds",
     "odd_offset",
     "margin_thresholds",
+    "exposure_matrix",
+    "exposure_offset",
+    "exposure_out",
+    "exposure_scale",
+    "exposure_thresholds",
     "shape_matrix",
     "shape_offset",
     "shape_scale",
@@ -66,6 +71,10 @@ class Profile:
     odd_offset
         int64 (2,): what foreign and margin evidence is lowered by, so that harmless drills stay
         calm.
+    exposure_matrix, exposure_offset, exposure_out
+        int64 (s, h), (h,) and (h,): see `detectors.query.exposure`.
+    exposure_scale, exposure_thresholds
+        The same for the outcome as for distances to the anchors, below.
     shape_matrix, shape_offset
         int64 (s, s) and (s,): see `detectors.query.shape`.
     far_scale, far_thresholds, shape_scale, shape_thresholds, grain_scale, grain_thresholds
@@ -98,6 +107,11 @@ class Profile:
     far_thresholds: NDArray[np.int64]
     odd_offset: NDArray[np.int64]
     margin_thresholds: NDArray[np.int64]
+    exposure_matrix: NDArray[np.int64]
+    exposure_offset: NDArray[np.int64]
+    exposure_out: NDArray[np.int64]
+    exposure_scale: NDArray[np.int64]
+    exposure_thresholds: NDArray[np.int64]
     shape_matrix: NDArray[np.int64]
     shape_offset: NDArray[np.int64]
     shape_scale: NDArray[np.int64]

@@ -1,8 +1,9 @@
 """How rare a score is that is stranger than any seen: the tail goes on as it begins.
 
 Ranks alone say of no score that it is rarer than one in the size of the sample, however strange it
-is. Beyond the sample, scores are taken to thin out as a power of their size, as they do within its
-last tenth; the power is lowered by two standard errors, so that small samples promise less.
+is. Beyond the sample, scores are taken to thin out as a power of their size, or logarithms
+exponentially, as they do within its last tenth; the power is lowered by two standard errors, so
+that small samples promise less.
 
 References
 ----------
@@ -36,6 +37,16 @@ def high_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
         beyond = _continued(strangeness)
         rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
         kept[rare] = -np.ceil(np.exp(np.minimum(beyond[rare], _MOST_LOG))).astype(np.int64)
+    return kept
+
+
+def exponential_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the thresholds of negated scores that are logarithms already, as log odds are."""
+    kept = tail_thresholds(-scores)
+    if len(scores):
+        beyond = _continued(np.sort(scores).astype(np.float64))
+        rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
+        kept[rare] = -np.ceil(beyond[rare]).astype(np.int64)
     return kept
 
 

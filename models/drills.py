@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.moves import MOVES, blocks
 from models.variations import SHIFT, Motion, as_images, as_vectors, to_bytes, vary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.random import Generator
     from numpy.typing import NDArray
 
     from models.layout import Layout
+    from models.moves import Move, Vector
     from models.student import Student
 
-    Vector = NDArray[np.float64]
-    Move = Callable[["Scene", Generator], Vector]
 
 QUERIES = 64
 #: Clients of each kind.
@@ -82,7 +82,7 @@ def harmless(scene: Scene, seed: int) -> Iterator[Drill]:
 def hostile(scene: Scene, seed: int) -> Iterator[Drill]:
     """Yield clients that search for an input that the student misreads, or that copy it."""
     rng = np.random.default_rng([seed, 2])
-    for kind, move in _MOVES.items():
+    for kind, move in MOVES.items():
         for number in range(CLIENTS):
             search = _SEARCHES[number % len(_SEARCHES)]
             x = search(scene, move, rng)
@@ -197,7 +197,7 @@ def _probe(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     current = (1 - high) * x + high * other
     size = float(np.exp(rng.uniform(np.log(4), np.log(60))))
     while len(asked) < QUERIES:
-        candidate = current + size * move(scene, rng)
+        candidate = current + size * move(scene.layout, rng)
         asked.append(candidate)
         if scene.label(candidate) != label:
             current = candidate + 0.1 * (x - candidate)
@@ -211,7 +211,7 @@ def _descend(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     margin, asked = scene.margin(x, label), [x]
     size = float(np.exp(rng.uniform(np.log(10), np.log(80))))
     while len(asked) < QUERIES:
-        candidate = np.clip(best + size * move(scene, rng), 0, 255)
+        candidate = np.clip(best + size * move(scene.layout, rng), 0, 255)
         asked.append(candidate)
         found = scene.margin(candidate, label)
         if found < margin:
@@ -223,10 +223,10 @@ def _confine(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     """Try corners of a box round an input, and keep those that lower the margin."""
     x = scene.pick(rng).astype(float)
     label, half = scene.label(x), float(np.exp(rng.uniform(np.log(8), np.log(50))))
-    best = np.clip(x + half * np.sign(_blocks(scene, rng)), 0, 255)
+    best = np.clip(x + half * np.sign(blocks(scene.layout, rng)), 0, 255)
     margin, asked = scene.margin(best, label), [x, best]
     while len(asked) < QUERIES:
-        change = move(scene, rng)
+        change = move(scene.layout, rng)
         candidate = np.where(change != 0, np.clip(x + half * np.sign(change), 0, 255), best)
         asked.append(candidate)
         found = scene.margin(candidate, label)
@@ -240,7 +240,7 @@ def _aim(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     x = scene.pick(rng).astype(float)
     label, asked = scene.label(x), [x]
     while len(asked) < QUERIES:
-        change, low, high = move(scene, rng), 0.0, float(rng.choice((64.0, 128.0, 255.0)))
+        change, low, high = move(scene.layout, rng), 0.0, float(rng.choice((64.0, 128.0, 255.0)))
         for _ in range(int(rng.integers(1, 8))):
             asked.append(np.clip(x + high * change, 0, 255))
             if scene.label(asked[-1]) == label:
@@ -257,63 +257,10 @@ def _multiply(scene: Scene, move: Move, rng: Generator) -> NDArray[np.uint8]:
     asked, size = list(known), float(np.exp(rng.uniform(np.log(8), np.log(50))))
     while len(asked) < max(QUERIES, 2 * seeds):
         source = known[len(asked) % len(known)]
-        neighbour = np.clip(source + size * np.sign(move(scene, rng)), 0, 255)
+        neighbour = np.clip(source + size * np.sign(move(scene.layout, rng)), 0, 255)
         asked.append(neighbour)
         known.append(neighbour)
     return to_bytes(np.stack(asked))
 
 
 _SEARCHES = (_probe, _descend, _confine, _aim, _multiply)
-
-
-def _white(scene: Scene, rng: Generator) -> Vector:
-    """Return noise in every element."""
-    return np.asarray(rng.standard_normal(scene.x.shape[1]))
-
-
-def _single(scene: Scene, rng: Generator) -> Vector:
-    """Return a change of one element."""
-    change = np.zeros(scene.x.shape[1])
-    change[int(rng.integers(len(change)))] = rng.choice((-2.0, 2.0))
-    return change
-
-
-def _patch(scene: Scene, rng: Generator) -> Vector:
-    """Return a change of a square, or of a run of elements."""
-    layout, sign = scene.layout, rng.choice((-1.0, 1.0))
-    if not layout.is_image:
-        return np.asarray(rng.choice((0.0, sign), scene.x.shape[1], p=(0.7, 0.3)))
-    change = np.zeros((1, layout.height, layout.width, layout.channels))
-    side = int(rng.integers(1, max(2, min(layout.height, layout.width) // 2)))
-    top, left = (int(rng.integers(0, size - side + 1)) for size in (layout.height, layout.width))
-    change[:, top : top + side, left : left + side] = sign
-    return np.asarray(as_vectors(change, layout)[0])
-
-
-def _smooth(scene: Scene, rng: Generator) -> Vector:
-    """Return a wave across the image."""
-    layout = scene.layout
-    if not layout.is_image:
-        return _white(scene, rng)
-    waves = [
-        np.cos(np.pi * (np.arange(size) + 0.5) * int(rng.integers(0, max(2, size // 3))) / size)
-        for size in (layout.height, layout.width)
-    ]
-    wave = np.outer(*waves)[None, :, :, None] * np.ones(layout.channels)
-    return np.asarray(as_vectors(wave * rng.choice((-1.0, 1.0)), layout)[0])
-
-
-def _blocks(scene: Scene, rng: Generator) -> Vector:
-    """Return plus and minus in coarse blocks."""
-    elements = scene.x.shape[1]
-    signs = rng.choice((-1.0, 1.0), int(2 ** rng.integers(0, 6)))
-    return np.repeat(signs, -(-elements // len(signs)))[:elements]
-
-
-_MOVES: dict[str, Move] = {
-    "white": _white,
-    "single": _single,
-    "patch": _patch,
-    "smooth": _smooth,
-    "blocks": _blocks,
-}

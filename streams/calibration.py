@@ -18,8 +18,10 @@ from detectors.membership.keys import keys_of
 from detectors.membership.members import fit_members
 from detectors.profile import Profile
 from detectors.query.adjudicator import no_trees
+from detectors.query.exposure import no_exposure, round_exposure
 from detectors.traffic.levels import fit_cohort
 from models.encoder import Encoder
+from models.exposure import train_exposure
 from models.profiles import MEMBERS, save_profile, workspace, write_profile
 from models.signing import ensure_keys, key_id
 from models.view import view_grid
@@ -109,8 +111,12 @@ def _fit(
     )
     progress("profile", 0.0)
     samples = _samples(encoder, reference, kept)
+    trained = train_exposure(encoder, encoder.reduce(reference.x[learnt]), options.seed)
     profile = fit_profile(
-        samples, options.seed, harmless_variations(encoder, reference.x[kept], options.seed)
+        samples,
+        options.seed,
+        harmless_variations(encoder, reference.x[kept], options.seed),
+        round_exposure(*trained),
     )
     progress("profile", 0.3)
     profile = drilled(encoder, profile, reference.x[kept], options.seed)
@@ -179,6 +185,9 @@ def _traffic_profile(traffic: Calibration) -> Profile:
         far_thresholds=unknown[0],
         odd_offset=np.zeros(2, np.int64),
         margin_thresholds=tail_thresholds(traffic.margin[traffic.margin >= 0])[None],
+        **{f"exposure_{name}": part for name, part in no_exposure(0)._asdict().items()},
+        exposure_scale=no_scale,
+        exposure_thresholds=unknown[0],
         shape_matrix=np.zeros((0, 0), np.int64),
         shape_offset=np.zeros(0, np.int64),
         shape_scale=no_scale,

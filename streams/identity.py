@@ -28,6 +28,8 @@ KEY_BYTES = 32
 _DIGEST_BYTES = 16
 _DIGEST_CHARS = 26
 _CACHED_IDENTITIES = 1 << 16
+#: Of an IPv6 address with dotted digits and the name of an interface, in brackets.
+_MAX_ADDRESS_CHARS = 80
 
 
 class Pseudonyms:
@@ -71,7 +73,6 @@ class Pseudonyms:
         return hasher.digest()
 
 
-@lru_cache(maxsize=_CACHED_IDENTITIES)
 def network_of(address: str) -> str | None:
     """Cut an address to its /24 or /48 network; None if it is no address.
 
@@ -80,6 +81,12 @@ def network_of(address: str) -> str | None:
     >>> network_of("203.0.113.77")
     '203.0.113.0/24'
     """
+    # what is longer is no address, and must not fill the memory
+    return _network_of(address) if len(address) <= _MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=_CACHED_IDENTITIES)
+def _network_of(address: str) -> str | None:
     try:
         parsed = ip_address(address.strip("[]"))
     except ValueError:
@@ -103,13 +110,13 @@ def forwarded_address(text: str, trusted_hops: int = 0) -> str | None:
     >>> forwarded_address("203.0.113.77:4711, 10.0.0.1", trusted_hops=1)
     '203.0.113.77'
     """
-    entries = [entry.strip() for entry in text.split(",")]
+    entries = text.split(",")
     if len(entries) <= trusted_hops:
         return None
-    entry = entries[-1 - trusted_hops]
-    if entry.startswith("["):
+    entry = entries[-1 - trusted_hops].strip()
+    if entry[:1] == "[":
         entry = entry[1:].partition("]")[0]
-    elif entry.count(":") == 1:
+    elif ":" in entry and entry.count(":") == 1:
         entry = entry.partition(":")[0]
     return entry if network_of(entry) else None
 
@@ -134,6 +141,28 @@ def load_past_pseudonyms(settings: Settings) -> list[Pseudonyms]:
     return [Pseudonyms(path.read_bytes(), epoch) for epoch, path in files if path.exists()][::-1]
 
 
+class Epochs:
+    """Pseudonyms of several key epochs, for what has to outlive a new key.
+
+    Parameters
+    ----------
+    epochs
+        Newest first.
+    """
+
+    def __init__(self, *epochs: Pseudonyms) -> None:
+        self._epochs = epochs
+
+    def of(self, kind: str, value: str) -> tuple[str, ...]:
+        """Return the pseudonyms of an identity, newest first."""
+        return tuple(names.of(kind, value) for names in self._epochs)
+
+
+def load_epochs(settings: Settings) -> Epochs:
+    """Return the current epoch, and the earlier ones whose key files are still there."""
+    return Epochs(load_pseudonyms(settings), *load_past_pseudonyms(settings))
+
+
 def is_pseudonym(text: str) -> bool:
     """Say whether a text has the form of a pseudonym.
 
@@ -154,10 +183,9 @@ def known_as(settings: Settings, kind: str, name: str) -> tuple[str, ...]:
     if is_pseudonym(name):
         return (name,)
     has_key = settings.pseudonym_key is not None
-    epochs = load_past_pseudonyms(settings)
     if has_key or _key_file(settings, settings.pseudonym_epoch).exists():
-        epochs.insert(0, load_pseudonyms(settings))
-    return (*(names.of(kind, name) for names in epochs), name)
+        return (*load_epochs(settings).of(kind, name), name)
+    return (*Epochs(*load_past_pseudonyms(settings)).of(kind, name), name)
 
 
 def days_by_tenant(settings: Settings, days: Mapping[str, int]) -> dict[str, int]:

@@ -1,13 +1,13 @@
-"""Reads dead letters back, and replays them to where they came from."""
+"""Reads dead letters back, and what became of each."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from config.errors import ConfigError
@@ -24,30 +24,43 @@ from streams.dlq import (
     TOPIC_HEADER,
     replays_of,
 )
+from streams.dlq_marks import Marks, is_mark
 from streams.kafka import aiokafka_options
 from streams.topics import DLQ_SUFFIX, dlq
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from config.settings import KafkaSettings
     from streams.roles.base import Record
-    from streams.sender import Sender
 
     Headers = Sequence[tuple[str, bytes]]
 
 _POLL_MS = 500
+#: aiokafka waits for ever for a broker that went away after its first answer.
+_MAX_SILENT_POLLS = 40
 #: Ends the message of a letter whose value had no room beside our headers.
 _LEFT_OUT = b"left out for its size"
+
+
+class Place(NamedTuple):
+    """Where a dead letter lies."""
+
+    topic: str
+    partition: int
+    offset: int
 
 
 class Letter(NamedTuple):
     """A dead letter: where it lies, what was refused and why, and the record as it came.
 
     ``call`` numbers the call that was refused of a record of several, -1 if all of it was.
+    ``replays`` counts how often the record was sent back before it was refused here, and
+    ``replayed_at`` says when this letter was, last; a ``returned`` one was refused again, and
+    that later letter stands for it.
     """
 
-    id: str
+    place: Place
     failed_at: str
     topic: str
     partition: int
@@ -62,11 +75,13 @@ class Letter(NamedTuple):
     headers: Headers
     has_value: bool
     call: int = -1
+    replayed_at: str = ""
+    returned: bool = False
 
     @property
-    def can_replay(self) -> bool:
-        """Whether the record is whole: a value that was too large was left out."""
-        return self.has_value
+    def id(self) -> str:
+        """``<topic>.dlq-<partition>-<offset>``."""
+        return f"{self.place.topic}-{self.place.partition}-{self.place.offset}"
 
 
 class Filter(NamedTuple):
@@ -75,15 +90,10 @@ class Filter(NamedTuple):
     reason: str | None = None
     stage: str | None = None
     since_ms: int | None = None
-    replayed: bool | None = None
 
     def matches(self, letter: Letter) -> bool:
         """Say whether a letter is meant, apart from its time."""
-        return (
-            self.reason in (None, letter.reason)
-            and self.stage in (None, letter.stage)
-            and self.replayed in (None, letter.replays > 0)
-        )
+        return self.reason in (None, letter.reason) and self.stage in (None, letter.stage)
 
 
 def letter_of(record: Record) -> Letter:
@@ -100,7 +110,7 @@ def letter_of(record: Record) -> Letter:
     ours = {name: value or b"" for name, value in record.headers[start:]}
     message = ours.get(MESSAGE_HEADER, b"")
     return Letter(
-        id=f"{record.topic}-{record.partition}-{record.offset}",
+        place=Place(record.topic, record.partition, record.offset),
         failed_at=_text(ours, FAILED_AT_HEADER),
         topic=record.topic.removesuffix(DLQ_SUFFIX),
         partition=_number(ours, PARTITION_HEADER),
@@ -137,23 +147,13 @@ async def read_letters(
     ConfigError
         If the topic has no dead letters' topic.
     """
-    name = dlq(topic.removesuffix(DLQ_SUFFIX))
-    partitions = await _partitions_of(settings, name)
-    consumer = AIOKafkaConsumer(
-        **aiokafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await consumer.start()
-    try:
+    partitions = await _partitions_of(settings, dlq(topic.removesuffix(DLQ_SUFFIX)))
+    async with _consumer(settings) as consumer:
         await _assign(consumer, partitions, wanted.since_ms)
-        ends = await consumer.end_offsets(partitions)
-        while [tp for tp in partitions if await consumer.position(tp) < ends[tp]]:
-            for batch in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
-                for record in batch:
-                    letter = letter_of(record)
-                    if wanted.matches(letter):
-                        yield letter
-    finally:
-        await consumer.stop()
+        places = {place: await consumer.position(place) for place in partitions}
+        async for letter in _told(consumer, places):
+            if wanted.matches(letter):
+                yield letter
 
 
 async def read_letter(settings: KafkaSettings, identity: str) -> Letter:
@@ -164,32 +164,70 @@ async def read_letter(settings: KafkaSettings, identity: str) -> Letter:
     ConfigError
         If there is none of that id.
     """
-    name, partition, offset = _parsed(identity)
-    place = TopicPartition(name, partition)
-    partitions = await _partitions_of(settings, name)
-    consumer = AIOKafkaConsumer(**aiokafka_options(settings), enable_auto_commit=False)
-    await consumer.start()
-    try:
-        await _assign(consumer, partitions, None)
-        if place in partitions:
-            begin = (await consumer.beginning_offsets([place]))[place]
-            end = (await consumer.end_offsets([place]))[place]
-            if begin <= offset < end:
-                consumer.seek(place, offset)
-                record = await consumer.getone(place)
-                if record.offset == offset:
-                    return letter_of(record)
-    finally:
-        await consumer.stop()
+    wanted = _parsed(identity)
+    place = TopicPartition(wanted.topic, wanted.partition)
+    partitions = await _partitions_of(settings, wanted.topic)
+    if place in partitions:
+        async with _consumer(settings) as consumer:
+            consumer.assign([place])
+            async for letter in _told(consumer, {place: wanted.offset}):
+                if letter.place == wanted:
+                    return letter
+                break
     raise ConfigError(f"there is no dead letter {identity}; see `vedette dlq list`")
 
 
-def _parsed(identity: str) -> tuple[str, int, int]:
+def _parsed(identity: str) -> Place:
     name, _, offset = identity.rpartition("-")
     name, _, partition = name.rpartition("-")
     if not (name.endswith(DLQ_SUFFIX) and partition.isdigit() and offset.isdigit()):
         raise ConfigError("the id of a dead letter is <topic>.dlq-<partition>-<offset>")
-    return name, int(partition), int(offset)
+    return Place(name, int(partition), int(offset))
+
+
+@asynccontextmanager
+async def _consumer(settings: KafkaSettings) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(
+        **aiokafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _told(
+    consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]
+) -> AsyncIterator[Letter]:
+    """Read letters twice: what became of one stands behind it."""
+    ends = await consumer.end_offsets(list(starts))
+    marks = Marks()
+    async for record in _records(consumer, starts, ends):
+        marks.take(record) if is_mark(record) else marks.take_letter(letter_of(record))
+    async for record in _records(consumer, starts, ends):
+        if not is_mark(record):
+            yield marks.told(letter_of(record))
+
+
+async def _records(
+    consumer: AIOKafkaConsumer,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> AsyncIterator[Record]:
+    """Yield the records between two sets of offsets; an aiokafka error if nothing more comes."""
+    for place, offset in starts.items():
+        consumer.seek(place, offset)
+    silent_polls = 0
+    while [place for place, end in ends.items() if await consumer.position(place) < end]:
+        batches = await consumer.getmany(timeout_ms=_POLL_MS)
+        silent_polls = 0 if batches else silent_polls + 1
+        if silent_polls > _MAX_SILENT_POLLS:
+            raise KafkaTimeoutError
+        for place, batch in batches.items():
+            for record in batch:
+                if record.offset < ends[place]:
+                    yield record
 
 
 async def _partitions_of(settings: KafkaSettings, name: str) -> list[TopicPartition]:
@@ -215,47 +253,3 @@ async def _assign(
                 await consumer.seek_to_end(place)
             else:
                 consumer.seek(place, position.offset)
-
-
-class Replay:
-    """Sends letters back to their topics, byte for byte, with a mark.
-
-    A record that fails again comes back as a new letter that carries the mark; unless ``again``
-    it is then left alone, so that nothing goes round for ever.
-
-    Attributes
-    ----------
-    counts
-        ``replayed``, ``replayed_before`` (left alone), ``incomplete`` (its value was left out).
-    """
-
-    def __init__(self, producer: Sender | None, *, again: bool = False) -> None:
-        self._producer = producer
-        self._again = again
-        self.counts: Counter[str] = Counter()
-
-    async def take(self, letters: Iterable[Letter]) -> None:
-        """Replay letters, and return once the broker has them; without a producer only count."""
-        pending = []
-        for letter in letters:
-            verdict = self._verdict(letter)
-            self.counts[verdict] += 1
-            if verdict == "replayed" and self._producer is not None:
-                pending.append(await self._send(self._producer, letter))
-        await asyncio.gather(*pending)
-
-    def _verdict(self, letter: Letter) -> str:
-        if not letter.can_replay:
-            return "incomplete"
-        return "replayed_before" if letter.replays and not self._again else "replayed"
-
-    async def _send(self, producer: Sender, letter: Letter) -> asyncio.Future[object]:
-        mark = (REPLAYED_HEADER, str(letter.replays + 1).encode())
-        return await producer.send(
-            letter.topic,
-            letter.value,
-            key=letter.key,
-            partition=letter.partition if letter.partition >= 0 else None,
-            headers=[*letter.headers, mark],
-            timestamp_ms=letter.timestamp_ms if letter.timestamp_ms > 0 else None,
-        )

@@ -74,12 +74,13 @@ class Producer:
         """Queue one record and return the future of its acknowledgement.
 
         Waits only while the batch of that partition is full. The future fails with an aiokafka
-        ``KafkaError`` if the broker refuses the record or cannot be reached in time.
+        ``KafkaError`` if the broker refuses the record or cannot be reached in time. A record
+        with neither key nor value gets an empty key: aiokafka takes none without.
         """
         future: asyncio.Future[Any] = await self._started().send(
             topic,
             value,
-            key=key,
+            key=b"" if key is None and value is None else key,
             partition=partition,
             headers=list(headers),
             timestamp_ms=timestamp_ms,

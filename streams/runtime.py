@@ -19,6 +19,7 @@ import structlog  # noqa: E402
 import uvloop  # noqa: E402
 
 from config.errors import Fatal  # noqa: E402
+from streams.allocator import keep_freed_memory  # noqa: E402
 from streams.failure import describe, frames_of  # noqa: E402
 from streams.kafka import sasl_credentials, tls_context  # noqa: E402
 from streams.logs import configure_logs  # noqa: E402
@@ -52,6 +53,7 @@ def run_role(role: Role, settings: Settings) -> int:
         new worker replays it.
     """
     configure_logs(settings.log_level, role=role.name)
+    keep_freed_memory()
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     runner = RoleRunner(role)

@@ -9,24 +9,28 @@ from rich.table import Table
 
 from benchmarks.decoders.measure import WANTED_RATIO, measure
 
+_COLUMNS = ("format", "bytes", "json µs", "value µs", "bare µs")
+_OURS = ("decoder µs", "x value", "x bare", "row µs", "x bare")
+
 
 def main() -> int:
-    """Measure and print; the exit code is 1 if a row of a format costs more than is wanted."""
-    table = Table("format", "bytes", "msgspec µs", "json µs", "decoder µs", "x", "row µs", "x")
+    """Measure and print; the exit code is 1 if a decoder costs more than is wanted."""
+    table = Table(*_COLUMNS, *_OURS)
     too_much = 0
     for name, cost in measure().items():
         too_much += cost.ratio > WANTED_RATIO
-        table.add_row(
-            name,
-            str(cost.size_bytes),
-            f"{cost.msgspec_us:.1f}",
-            f"{cost.json_us:.1f}",
-            f"{cost.decoder_us:.1f}",
-            f"{cost.decoder_ratio:.1f}",
-            f"{cost.ours_us:.1f}",
-            f"{cost.ratio:.1f}",
+        figures = (
+            cost.json_us,
+            cost.value_us,
+            cost.bare_us,
+            cost.decoder_us,
+            cost.value_ratio,
+            cost.ratio,
+            cost.row_us,
+            cost.row_ratio,
         )
-    Console().print(table)
+        table.add_row(name, str(cost.size_bytes), *(f"{figure:.1f}" for figure in figures))
+    Console(width=110).print(table)
     return 1 if too_much else 0
 
 

@@ -115,9 +115,9 @@ class Campaigns:
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """Bursts on real traffic: false client-hours, and delays by factor of the own peak."""
+    """Bursts and slow rises on real traffic: false client-hours, and delays of each kind."""
 
-    false_hours: Share
+    false_hours: dict[str, Share]
     found: dict[str, Share]
     median_s: dict[str, float]
     p95_s: dict[str, float]

@@ -173,23 +173,30 @@ def _traffic(burst: Bursts | None) -> list[str]:
         "## Bursts",
         "",
         (
-            "Stretches of real clients (ServeGen), at most four of each, with a day of past "
-            "windows and six judged hours, without a reference; bursts of 60 s at a multiple of "
-            "the client's own ten-second peak. How far above its own peaks a client may go was "
-            "set on half of these clients: their false client-hours are no promise for others."
+            "Stretches of real clients (ServeGen), with a day of past windows and seven judged "
+            "hours, without a reference. How far above its own peaks a client may go was set on "
+            "every other client; these here are the rest. Bursts last 60 s at a multiple of the "
+            "client's own ten-second peak; slow rises go, by the same share each minute, to ten "
+            "times its mean."
         ),
         "",
-        f"False client-hours: {burst.false_hours} (wanted <= 1 %).",
+        _row(["hours without an attack", "false client-hours (wanted <= 1 %)"]),
+        _row(["---"] * 2),
+        *[_row([name, str(share)]) for name, share in burst.false_hours.items()],
         "",
-        _row(["burst", "found", "median", "p95"]),
+        _row(["burst or rise", "found", "median", "p95"]),
         _row(["---"] * 4),
     ]
     for name, share in burst.found.items():
-        delays = [f"{burst.median_s[name]:.1f} s", f"{burst.p95_s[name]:.1f} s"]
+        delays = [_duration(burst.median_s[name]), _duration(burst.p95_s[name])]
         lines.append(_row([name, str(share), *delays]))
     lines += ["", _row(["baseline", "false client-hours"]), _row(["---"] * 2)]
     lines += [_row([name, str(share)]) for name, share in burst.baselines.items()]
     return [*lines, "", "Wanted: 99 % at 3x with a median of 3 s and a p95 of 10 s; 90 % at 2x."]
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _floods(floods: Sequence[Floods]) -> list[str]:

@@ -24,7 +24,16 @@ from benchmarks.quality.figures import (
 )
 from benchmarks.quality.others import OTHERS, record
 from benchmarks.quality.thieves import DRIFT, EXTRACTION, MEMBERSHIP, SEEDS, colluding
-from benchmarks.quality.traffic import HISTORY, JUDGED, WINDOW_S, callers, judge
+from benchmarks.quality.traffic import (
+    HISTORY,
+    JUDGED,
+    WINDOW_S,
+    Judge,
+    burst,
+    by_day,
+    callers,
+    ramp,
+)
 from benchmarks.quality.watch import RUN_LENGTH_EVENTS, Watched, profile_of, watch
 from benchmarks.quality.world import Client, recording
 
@@ -294,19 +303,26 @@ def campaign(victim: Victim, profile: LoadedProfile, size: Size, seed: int) -> C
     )
 
 
-def bursts(seed: int, clients: int, tell: Callable[[str], None]) -> Bursts:
-    """Evaluate bursts on the traffic of real clients."""
+def bursts(seed: int, tell: Callable[[str], None]) -> Bursts:
+    """Evaluate bursts and slow rises on the traffic of real clients."""
+    rng = np.random.default_rng(seed)
+    quiet = callers(seed, judged=True)
+    tell("traffic: the past of real clients")
+    judge = Judge(quiet, None, RUN_LENGTH_EVENTS)
     tell("traffic: benign hours")
-    quiet = callers(seed, clients)
-    calm = judge(quiet, None, RUN_LENGTH_EVENTS)
-    hours = round(calm.client_hours)
+    false = {"as they came": Share(judge.false_hours(), judge.hours)}
+    attacks = {f"{f:g}x": [burst(c, f, rng) for c in quiet] for f in (2.0, 3.0, 10.0)}
+    for hours in (1, 2):
+        attacks[f"10x its mean, within {hours} h"] = [ramp(c, 10, 3600 * hours, rng) for c in quiet]
     found, median, p95 = {}, {}, {}
-    for factor in (2.0, 3.0, 10.0):
-        tell(f"traffic: bursts at {factor:g} times the own peak")
-        outcome = judge(callers(seed + 1, clients, factor), None, RUN_LENGTH_EVENTS)
-        name = f"{factor:g}x"
-        found[name] = Share(len(outcome.delays_s), outcome.bursts)
-        median[name], p95[name] = (float(np.quantile(outcome.delays_s, q)) for q in (0.5, 0.95))
+    for name, played in attacks.items():
+        tell(f"traffic: {name}")
+        delays = judge.delays_s(played)
+        found[name] = Share(len(delays), len(played))
+        median[name], p95[name] = (float(np.quantile(delays, q)) for q in (0.5, 0.95))
+    tell("traffic: by day and night")
+    daily = Judge([by_day(c, rng) for c in quiet], None, RUN_LENGTH_EVENTS)
+    false["by day and night"] = Share(daily.false_hours(), daily.hours)
     tell("traffic: baselines")
     past_s = HISTORY * WINDOW_S
     rules = {"5x in 10 s": fixed_rule, "Poisson-FOCuS, 5 sigma": poisson_focus}
@@ -317,4 +333,4 @@ def bursts(seed: int, clients: int, tell: Callable[[str], None]) -> Bursts:
         )
         for name, rule in rules.items()
     }
-    return Bursts(Share(calm.false_hours, hours), found, median, p95, baselines)
+    return Bursts(false, found, median, p95, baselines)

@@ -24,6 +24,8 @@ CHANNELS = ("near", "far")
 EVERY_ROWS = 256
 #: Evidence (log e) above which an account is a suspect; under chance a share of exp(-level) is.
 LEVELS = (3.0, 5.0, 7.0)
+#: The same for campaigns of so few accounts that chance might bring forth as many of the above.
+FEW_LEVELS = (9.0, 11.0)
 #: Accounts that were silent for so long no longer count.
 SILENT_US = 3_600_000_000
 #: Accounts named in a finding; a larger campaign is told in several at once.
@@ -186,13 +188,15 @@ class Campaign:
         return crossings
 
     def _group(self, channel: int, active: NDArray[np.intp]) -> _Group | None:
-        """Return the purest group that chance does not explain."""
+        """Return the purest group that chance does not explain; few suspects only if no other."""
         sums = self._sums.table["sum"][active, channel]
         found = None
         changed = (sums >= FIXED_POINT_ONE).sum() > self._config.population * len(active)
         if changed and len(active) >= _POPULATION:
             return None
-        for level in LEVELS:
+        for level in (*LEVELS, *FEW_LEVELS):
+            if level in FEW_LEVELS and found is not None:
+                break
             slots = active[sums >= round(level * FIXED_POINT_ONE)]
             count, expected = len(slots), len(active) * math.exp(-level)
             if count < self._config.min_accounts or expected > self._config.impurity * count:

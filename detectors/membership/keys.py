@@ -37,57 +37,58 @@ def keys_of(
     plain = standardised(sketch)
     if not columns:
         return (plain,)
-    return plain, standardised(_blocks(centred(view.reshape(-1, rows, columns))))
+    return plain, standardised(centred_blocks(view.reshape(-1, rows, columns)))
 
 
 def standardised(values: NDArray[np.integer]) -> NDArray[np.int16]:
     """Return int16 (n, k): each row with its mean removed, at one length."""
-    wide = values.astype(np.int64)
+    wide = values.astype(np.float64)  # whole numbers below 2**53
     wide = wide * wide.shape[1] - wide.sum(axis=1, keepdims=True)
-    length = np.sqrt(np.maximum(1, (wide * wide).sum(axis=1, keepdims=True)).astype(np.float64))
+    length = np.sqrt(np.maximum(1, np.einsum("ij,ij->i", wide, wide)))[:, None]
     key: NDArray[np.int16] = np.rint(wide * (LENGTH / length)).astype(np.int16)
     return key
 
 
-def centred(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Move images (n, h, w) by whole pixels so that what differs from their edge is centred.
+def centred_blocks(image: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return means (n, b), in 64ths, of at most eight by eight blocks of centred images (n, h, w).
 
-    What moves in has the colour of the edge: its median.
+    An image is moved by whole pixels so that what differs from its edge is centred; what moves in
+    has the colour of the edge: its median. All sums are whole numbers below 2**24, exact in
+    float32 for views.
     """
-    count, height, width = image.shape
+    sides = image.shape[1:]
     edge = np.concatenate([image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]], axis=1)
     middle = edge.shape[1] // 2
-    ground = np.partition(edge, middle, axis=1)[:, middle][:, None, None]
-    mass = np.where(image > ground, image - ground, ground - image)
-    down = _steps(mass.sum(axis=2, dtype=np.int64))
-    right = _steps(mass.sum(axis=1, dtype=np.int64))
-    rows = np.arange(height) - down[:, None]
-    columns = np.arange(width) - right[:, None]
-    moved: NDArray[np.uint8] = image[
-        np.arange(count)[:, None, None],
-        rows.clip(0, height - 1)[:, :, None],
-        columns.clip(0, width - 1)[:, None, :],
-    ]
-    outside = (rows < 0) | (rows >= height), (columns < 0) | (columns >= width)
-    return np.where(outside[0][:, :, None] | outside[1][:, None, :], ground, moved)
-
-
-def _steps(mass: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return by how much to move each row's mass along an axis, rounded in integers."""
-    size = mass.shape[1]
-    total = np.maximum(1, mass.sum(axis=1))
-    off = (size - 1) * total - 2 * (mass @ np.arange(size))
-    steps: NDArray[np.int64] = np.clip((off + total) // (2 * total), -(size - 1), size - 1)
-    return np.where(mass.any(axis=1), steps, 0)
-
-
-def _blocks(image: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return means (n, b) of at most eight by eight blocks, in 64ths."""
-    sides = image.shape[1:]
-    counts = [min(_BLOCKS, side) for side in sides]
-    down, right = (np.arange(n) * side // n for n, side in zip(counts, sides, strict=True))
-    rows = np.add.reduceat(image, down, axis=1, dtype=np.int64)
-    sums = np.add.reduceat(rows, right, axis=2)
-    area = np.outer(np.diff(down, append=sides[0]), np.diff(right, append=sides[1]))
-    means: NDArray[np.int64] = 64 * sums // area
+    ground = np.partition(edge, middle, axis=1)[:, middle].astype(np.float32)
+    off = image - ground[:, None, None]
+    bounds = [np.arange(n + 1) * side // n for side in sides for n in [min(_BLOCKS, side)]]
+    rows, columns = (
+        _inside(bound, steps, side)
+        for bound, steps, side in zip(bounds, _steps(np.abs(off)), sides, strict=True)
+    )
+    sums = (rows @ off @ columns.transpose(0, 2, 1)).astype(np.int64)
+    area = np.outer(*(np.diff(bound) for bound in bounds))
+    means: NDArray[np.int64] = 64 * (sums + ground.astype(np.int64)[:, None, None] * area) // area
     return means.reshape(len(image), -1)
+
+
+def _steps(mass: NDArray[np.float32]) -> list[NDArray[np.int64]]:
+    """Return by how much to move masses (n, h, w) down and right, rounded in integers."""
+    count, *sides = mass.shape
+    place = np.indices(sides).reshape(2, -1)
+    weights = np.stack([np.ones(place.shape[1]), *place], axis=1).astype(np.float32)
+    total, *moments = (mass.reshape(count, -1) @ weights).T.astype(np.int64)
+    some = np.maximum(1, total)
+    return [
+        np.where(total > 0, ((size - 1) * some - 2 * moment + some) // (2 * some), 0)
+        for moment, size in zip(moments, sides, strict=True)
+    ]
+
+
+def _inside(bound: NDArray[np.int64], steps: NDArray[np.int64], size: int) -> NDArray[np.float32]:
+    """Tell (n, b, size) which positions lie within which block once they have moved."""
+    at = (np.arange(size) + steps[:, None])[:, None, :]
+    inside: NDArray[np.float32] = ((at >= bound[:-1, None]) & (at < bound[1:, None])).astype(
+        np.float32
+    )
+    return inside

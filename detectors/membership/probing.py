@@ -32,7 +32,7 @@ class ProbingConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     "membership.probing",
     ProbingConfig,
     kinds={"membership": Kind(severity="high", atlas=("AML.T0024.000",), owasp=("ML04:2023",))},
-    cost="O(members of three cells), nothing without members",
+    cost="O(members of a cell), nothing without members",
     state_bytes=64,
     needs_profile=True,
 )

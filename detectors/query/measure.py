@@ -20,6 +20,7 @@ from detectors.evidence import (
 )
 from detectors.query.anchors import Anchors
 from detectors.query.code import CodeFit, codes_of
+from detectors.query.exposure import ExposureFit, exposure_scores
 from detectors.query.likeness import DETAILS, Likeness
 from detectors.query.repeats import Repeats
 from detectors.query.ring import MEMORY, Nearest, Queries, Ring
@@ -50,6 +51,7 @@ FEATURES = (
     "excess",
     "grain",
     "shape",
+    "touched",
     "margin",
     "flip",
     "descent",
@@ -119,6 +121,13 @@ class Measure:
         self._shape_fit = ShapeFit(profile.shape_matrix, profile.shape_offset)
         self._shape = PooledTail(profile.shape_scale, profile.shape_thresholds)
         self._grain = PooledTail(profile.grain_scale, profile.grain_thresholds)
+        self._exposure_fit = ExposureFit(
+            profile.exposure_matrix, profile.exposure_offset, profile.exposure_out
+        )
+        self._exposure = PooledTail(profile.exposure_scale, profile.exposure_thresholds)
+        #: What has no meaning for a model would only lower the mean.
+        self._grainy = int(profile.view_grid[1] > 0)
+        self._exposed = int(len(profile.exposure_out) > 0)
         self._close_d2 = profile.near_thresholds[:, _CLOSE_LEVEL]
         self._alike_d2 = profile.near_thresholds[:, _ALIKE_LEVEL]
         self._tied = TailTable(profile.tied_thresholds[None])
@@ -140,7 +149,8 @@ class Measure:
         far = self._far.rank(self._anchors.distance(batch.embedding[order], group), group)
         shape = self._shape.rank(shape_scores(self._shape_fit, sketch), group)
         grain = self._grain.rank(batch.grain[order], group)
-        strange = np.minimum(np.minimum(far, shape), grain)
+        touched = self._exposure.rank(exposure_scores(self._exposure_fit, sketch), group)
+        strange = np.minimum(np.minimum(far, shape), np.minimum(grain, touched))
         payload = batch.payload_hash[order]
         code = codes_of(self._code_fit, sketch)
         queries = Queries.of(code, label, payload, batch.log_odds[order], strange)
@@ -158,6 +168,7 @@ class Measure:
                 np.where(nearest.crowd > 0, excess, 0),
                 self._log_e[grain],
                 self._log_e[shape],
+                self._log_e[touched],
                 margin_log_e,
                 np.where(nearest.other_d2 < nearest.d2, near, 0),
                 np.where(margin >= 0, descent_table()[nearest.crowd, nearest.lower], 0),
@@ -170,7 +181,7 @@ class Measure:
             ],
             axis=1,
         )
-        foreign = self._mean.log_e(far, shape, grain)
+        foreign = self._mean.log_e(far, shape, *[grain] * self._grainy, *[touched] * self._exposed)
         measured = Measured(
             near,
             np.where(near > 0, near + hedged(foreign, _ALSO_FOREIGN), near),

@@ -32,8 +32,6 @@ _GOLDEN, _UNIT = 40503, 1 << 16
 #: Changes are told apart in steps of so many shades (as a power of two).
 _SHIFT = 3
 _STEPS = 256 >> _SHIFT
-#: Images are moved by up to this share of their sides, and lit by up to this much.
-_MOVED, _LIT = 1 / 14, 0.2
 #: Pairs of the reference that are compared, and pairs at once.
 _PAIRS, _CHUNK = 20_000, 1024
 
@@ -160,21 +158,17 @@ def tied_elements(new: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.
 def fit_ties(
     view: NDArray[np.uint8],
     varied: NDArray[np.uint8] | None,
-    grid: NDArray[np.int64] | None,
     rng: Generator,
 ) -> NDArray[np.int64]:
     """Return thresholds of negated numbers of ties, for benign inputs (n, v).
 
-    Neither two inputs of the reference tie so often, nor an input and its harmless variation, nor
-    images of this ``grid`` that are moved by whole pixels and lit.
+    Neither two inputs of the reference tie so often, nor an input and its harmless variation.
     """
     at = places(view.shape[1])
     one, other = rng.integers(0, len(view), (2, _PAIRS))
     kinds = [(view[one[one != other]], view[other[one != other]])]
     if varied is not None:
         kinds.append((view, varied))
-    if grid is not None and min(grid) > 1:
-        kinds.append((view, _moved(view, grid, rng)))
     tails = [
         high_tail(
             np.concatenate(
@@ -188,16 +182,3 @@ def fit_ties(
     ]
     strictest: NDArray[np.int64] = np.minimum.reduce(tails)
     return strictest
-
-
-def _moved(view: NDArray[np.uint8], grid: NDArray[np.int64], rng: Generator) -> NDArray[np.uint8]:
-    """Return images moved by whole pixels, edges repeated, and lit."""
-    rows, columns = grid.tolist()
-    reach = np.maximum(1, np.rint(grid * _MOVED).astype(np.int64))
-    step = rng.integers(-reach, reach + 1, (len(view), 2))
-    down = np.clip(np.arange(rows) - step[:, :1], 0, rows - 1)
-    right = np.clip(np.arange(columns) - step[:, 1:], 0, columns - 1)
-    place = (down[:, :, None] * columns + right[:, None, :]).reshape(len(view), -1)
-    light = rng.uniform(1 - _LIT, 1 + _LIT, (len(view), 1))
-    lit = np.take_along_axis(view, place, axis=1) * light
-    return np.asarray(np.clip(np.rint(lit), 0, 255), np.uint8)

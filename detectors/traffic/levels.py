@@ -8,13 +8,12 @@ known of all clients.
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from detectors.traffic.counters import CHANNELS, PARTS, SHIFTS
+from detectors.traffic.counters import CHANNELS, TICK_US, Counters, Ticks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from detectors.calibration import Calibration
 
 METRICS = ("requests", "input_tokens", "output_tokens", "errors")
-SECOND_US = 1_000_000
 BLOCK_US = 600_000_000
 #: Blocks that the cohort is worth against a client's own.
 PRIOR_BLOCKS = 12
@@ -51,12 +49,15 @@ class Cohort(NamedTuple):
 def default_cohort() -> Cohort:
     """Return a prior for a model whose traffic is not known, wide on purpose.
 
-    A typical client is taken to send up to 4 requests within four seconds and 100 in eight minutes,
+    A typical client is taken to send up to 4 requests within four seconds and 150 in 17 minutes,
     within a factor of 2 between clients and 1.3 over time; tokens follow at 1,000 and 300
     a request, errors at a twentieth. Clients soon speak for themselves.
     """
-    requests = np.array([4.0, 2.5, 4.0, 6.0, 10.0, 32.0, 100.0])
-    mean = np.log1p(np.stack([requests * rate for rate in (1.0, 1000.0, 300.0, 0.05)]))
+    requests = np.array([2.5, 4.0, 6.0, 20.0, 150.0])
+    rates = np.array([1.0, 1000.0, 300.0, 0.05])[:, None]
+    typical = requests * rates
+    typical[:, 1] = requests[1] * np.sqrt(rates[:, 0])
+    mean = np.log1p(typical)
     within = np.full_like(mean, math.log(1.3) ** 2)
     between = np.full_like(mean, math.log(2.0) ** 2)
     return Cohort(mean, np.stack([within, between]))
@@ -118,13 +119,7 @@ def fit_cohort(calibration: Calibration) -> Cohort:
     nothing = Cohort(np.zeros((0, CHANNELS)), np.zeros((2, 0, CHANNELS)))
     if calibration.time_us is None or calibration.client is None:
         return nothing
-    values = _values(calibration)
-    order = np.lexsort((calibration.time_us, calibration.client))
-    client, time_us = calibration.client[order], calibration.time_us[order]
-    maxima = [
-        _block_maxima(time_us[client == one], values[order[client == one]])
-        for one in np.unique(client)
-    ]
+    maxima = _block_maxima(calibration.client, calibration.time_us, _values(calibration))
     several = [logs for logs in maxima if len(logs) >= 3]
     if len(several) < PRIOR_BLOCKS:
         return nothing
@@ -139,9 +134,10 @@ def metric_values(
     output_tokens: NDArray[np.int32],
 ) -> NDArray[np.int64]:
     """Return int64 (n, metrics): what each interaction adds to each metric."""
-    columns = (np.ones(len(status)), input_tokens, output_tokens, status >= 400)
-    values: NDArray[np.int64] = np.clip(np.stack(columns, axis=1), 0, MAX_VALUE).astype(np.int64)
-    return values
+    values = np.ones((len(status), len(METRICS)), np.int64)
+    for column, metric in ((input_tokens, 1), (output_tokens, 2), (status >= 400, 3)):
+        values[:, metric] = column
+    return np.clip(values, 0, MAX_VALUE, out=values)
 
 
 def _values(calibration: Calibration) -> NDArray[np.int64]:
@@ -154,19 +150,25 @@ def _values(calibration: Calibration) -> NDArray[np.int64]:
     )
 
 
-def _block_maxima(time_us: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return log block maxima (blocks, metrics, channels) of one client in time order."""
-    total = np.concatenate([np.zeros((1, values.shape[1]), np.int64), np.cumsum(values, axis=0)])
-    second, block = time_us // SECOND_US, time_us // BLOCK_US
-    starts = np.flatnonzero(np.r_[True, block[1:] != block[:-1]])
-    channels: list[NDArray[np.int64]] = []
-    for shift in SHIFTS.tolist():
-        bucket = second >> shift
-        edges = [np.searchsorted(bucket, bucket - part, side="left") for part in range(PARTS)]
-        reached = [total[1:], *(total[edge] for edge in edges)]
-        parts = [late - early for late, early in itertools.pairwise(reached)]
-        whole = reached[0] - reached[-1]
-        channels += [whole] if not channels else []
-        channels.append(whole - np.maximum.reduce(parts))
-    maxima = [np.maximum.reduceat(channel, starts, axis=0) for channel in channels]
-    return np.log1p(np.stack(maxima, axis=2).astype(np.float64))
+def _block_maxima(
+    client: NDArray[np.integer], time_us: NDArray[np.int64], values: NDArray[np.int64]
+) -> list[NDArray[np.float64]]:
+    """Return log block maxima (blocks, metrics, channels) of each client."""
+    order = np.lexsort((time_us, client))
+    _, who = np.unique(client[order], return_inverse=True)
+    tick = np.maximum(time_us[order] // TICK_US, 1)
+    first = np.flatnonzero(np.r_[True, (np.diff(who) != 0) | (np.diff(tick) != 0)])
+    ticks = Ticks(who[first], tick[first], np.add.reduceat(values[order], first, axis=0))
+    block = ticks.tick // (BLOCK_US // TICK_US)
+    begins = np.r_[True, (np.diff(ticks.row) != 0) | (np.diff(block) != 0)]
+    number = np.cumsum(begins) - 1
+    maxima = np.zeros((int(begins.sum()), values.shape[1], CHANNELS))
+    counters = [Counters(int(who[-1]) + 1) for _ in range(values.shape[1])]
+    for now in ticks.rounds():
+        for metric, counter in enumerate(counters):
+            some = now[ticks.value[now, metric] > 0]
+            came = Ticks(ticks.row[some], ticks.tick[some], ticks.value[some, metric])
+            highest = maxima[number[some], metric]
+            maxima[number[some], metric] = np.maximum(highest, counter.add(came))
+    owner = ticks.row[begins]
+    return [np.log1p(maxima[owner == one]) for one in range(int(who[-1]) + 1)]

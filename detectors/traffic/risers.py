@@ -47,10 +47,9 @@ class Risers:
         minute = np.maximum.accumulate(np.maximum(minute, known) + gap) - gap
         first = np.flatnonzero(np.r_[True, (np.diff(slot) != 0) | (np.diff(minute) != 0)])
         counts = np.diff(np.r_[first, len(slot)])
-        ticks = Ticks(slot[first], minute[first].astype(np.int32), counts)
-        rank = ticks.rank
-        for turn in range(int(rank.max()) + 1):
-            self._add(ticks.take(np.flatnonzero(rank == turn)))
+        ticks = Ticks(slot[first], minute[first], counts)
+        for now in ticks.rounds():
+            self._add(ticks.take(now))
 
     def rising(self, slots: NDArray[np.intp], minute: int) -> NDArray[np.int64]:
         """Return the requests of two minutes of clients that rise above their mean, else 0."""
@@ -73,9 +72,9 @@ class Risers:
         """Count at most one minute a client."""
         table, slots = self.table, ticks.row
         fresh = table["minute"][slots] == 0
-        last = np.where(fresh, ticks.second, table["minute"][slots])
-        table["first"][slots] = np.where(fresh, ticks.second, table["first"][slots])
-        passed = ticks.second - last
+        last = np.where(fresh, ticks.tick, table["minute"][slots])
+        table["first"][slots] = np.where(fresh, ticks.tick, table["first"][slots])
+        passed = ticks.tick - last
         moved = passed > 0
         # The minute that is over enters the mean, and silent ones after it.
         gain = 1.0 / np.minimum(_SILENCE + last - table["first"][slots] + 1, _MEMORY)
@@ -85,4 +84,4 @@ class Risers:
         before = np.where(passed == 1, count, 0)
         table["before"][slots] = np.where(moved, before, table["before"][slots])
         table["count"][slots] = np.where(moved, 0, count) + ticks.value
-        table["minute"][slots] = ticks.second
+        table["minute"][slots] = ticks.tick

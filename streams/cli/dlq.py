@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
     from config.settings import KafkaSettings
     from streams.letters import Filter, Letter
@@ -24,6 +26,7 @@ Since = Annotated[str | None, Parameter(help="only since then: 2026-11-22T10:00:
 _DEFAULT_TOPIC = "vedette.events.v1"
 _SHOWN_BYTES = 4096
 _BATCH = 200
+_BATCH_BYTES = 16 << 20
 
 
 @app.command(name="list")
@@ -50,17 +53,19 @@ def list_letters(
     from collections import Counter, deque
 
     from config.settings import load_settings
+    from streams.letters import read_letters
 
     kafka = load_settings().kafka
     newest: deque[Letter] = deque(maxlen=limit)
     reasons: Counter[str] = Counter()
 
     async def read() -> None:
-        async for letter in _letters(kafka, topic, _filter(reason, stage, since)):
+        async for letter in read_letters(kafka, topic, _filter(reason, stage, since)):
             newest.append(letter)
             reasons[letter.reason] += 1
 
-    asyncio.run(read())
+    with _told_in_a_line(kafka):
+        asyncio.run(read())
     if json:
         _print_json(list(newest))
     else:
@@ -91,10 +96,12 @@ def show(
     from streams.letters import read_letter
     from streams.respond.text import shown
 
-    letter = asyncio.run(read_letter(load_settings().kafka, identity))
+    kafka = load_settings().kafka
+    with _told_in_a_line(kafka):
+        letter = asyncio.run(read_letter(kafka, identity))
     console = Console(highlight=False, soft_wrap=True, markup=False)
     for name, text in _summary(letter).items():
-        console.print(f"{name:<12} {shown(str(text), 200)}")
+        console.print(f"{name:<12} {'-' if text is None else shown(str(text), 200)}")
     for name, data in letter.headers:
         console.print(f"header       {shown(name, 64)} = {_printable(data or b'', 200)}")
     size_bytes = len(letter.value or b"")
@@ -114,15 +121,19 @@ def replay(
     reason: Reason = None,
     stage: Stage = None,
     since: Since = None,
-    limit: Annotated[int, Parameter(help="at most so many, the oldest first")] = 1000,
+    limit: Annotated[
+        int, Parameter(help="at most so many, the oldest first", validator=Number(gte=1))
+    ] = 1000,
     dry_run: Annotated[bool, Parameter(help="count, and send nothing")] = False,
-    again: Annotated[bool, Parameter(help="also those that failed a replay before")] = False,
+    again: Annotated[bool, Parameter(help="also those that were replayed before")] = False,
 ) -> None:
     """Send dead letters back to their topic, byte for byte, marked as replayed.
 
-    The letters stay where they are. A record that fails again becomes a new letter, which a
-    later replay leaves alone unless told otherwise. Replaying the same letters twice may
-    bring their events twice: narrow the choice with `--since`.
+    The letters stay where they are, with a note that they were replayed: a later replay leaves
+    them alone. So it does with the new letter of a record that failed again. `--again` sends
+    both kinds once more, each record once: the last letter of a record stands for all of it.
+
+    Killed in the midst it sends up to 200 letters again the next time.
 
     **Examples:**
 
@@ -137,22 +148,25 @@ def replay(
     from config.settings import load_settings
 
     kafka = load_settings().kafka
-    counts = asyncio.run(
-        _replay(kafka, topic, _filter(reason, stage, since), limit, dry_run=dry_run, again=again)
-    )
+    wanted = _filter(reason, stage, since)
+    with _told_in_a_line(kafka):
+        counts = asyncio.run(_replay(kafka, topic, wanted, limit, dry_run=dry_run, again=again))
     verb = "would be replayed" if dry_run else "replayed"
     Console().print(
         f"{counts.get('replayed', 0)} {verb}, "
         f"{counts.get('replayed_before', 0)} left alone (replayed before), "
+        f"{counts.get('repeated', 0)} written twice, "
         f"{counts.get('incomplete', 0)} without their value",
         highlight=False,
+        soft_wrap=True,
     )
 
 
 async def _replay(
     kafka: KafkaSettings, topic: str, wanted: Filter, limit: int, *, dry_run: bool, again: bool
 ) -> dict[str, int]:
-    from streams.letters import Replay
+    from streams.dlq_replay import Replay
+    from streams.letters import read_letters
     from streams.producer import Producer
 
     producer = None if dry_run else Producer(kafka)
@@ -161,11 +175,14 @@ async def _replay(
         await producer.start()
     try:
         batch: list[Letter] = []
-        async for letter in _letters(kafka, topic, wanted):
+        room_bytes = _BATCH_BYTES
+        async for letter in read_letters(kafka, topic, wanted):
             batch.append(letter)
-            if len(batch) == _BATCH or replay.counts["replayed"] + len(batch) >= limit:
+            room_bytes -= len(letter.value or b"")
+            full = len(batch) == _BATCH or room_bytes <= 0
+            if full or replay.counts["replayed"] + len(batch) >= limit:
                 await replay.take(batch)
-                batch = []
+                batch, room_bytes = [], _BATCH_BYTES
             if replay.counts["replayed"] >= limit:
                 break
         await replay.take(batch)
@@ -175,16 +192,15 @@ async def _replay(
     return dict(replay.counts)
 
 
-async def _letters(kafka: KafkaSettings, topic: str, wanted: Filter) -> AsyncIterator[Letter]:
-    """Read letters; what Kafka says becomes one line."""
+@contextmanager
+def _told_in_a_line(kafka: KafkaSettings) -> Iterator[None]:
+    """Make one line of what Kafka says."""
     from aiokafka.errors import KafkaError
 
     from config.errors import Transient
-    from streams.letters import read_letters
 
     try:
-        async for letter in read_letters(kafka, topic, wanted):
-            yield letter
+        yield
     except KafkaError as error:
         raise Transient(
             f"the broker at {kafka.bootstrap_servers} did not do as asked "
@@ -214,6 +230,7 @@ def _summary(letter: Letter) -> dict[str, object]:
         "stage": letter.stage,
         "message": letter.message,
         "replays": letter.replays,
+        "replayed_at": letter.replayed_at or None,
     }
 
 
@@ -234,21 +251,27 @@ def _print_table(letters: list[Letter], reasons: dict[str, int]) -> None:
 
     total = sum(reasons.values())
     counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-    shown = table(f"{total} dead letters", "id", "failed at", "reason", "stage", "bytes", "replays")
+    shown = table(f"{total} dead letters", "id", "failed at", "refused", "bytes", "replayed")
+    shown.columns[0].no_wrap = True  # it is copied into `show`
     for letter in letters:
+        before = f"{letter.replays} before" if letter.replays else ""
         add_row(
             shown,
             letter.id,
-            letter.failed_at,
-            letter.reason,
-            letter.stage,
+            _second(letter.failed_at),
+            f"{letter.stage}: {letter.reason}",
             len(letter.value or b""),
-            letter.replays,
+            _second(letter.replayed_at) or before or None,
         )
     console = Console()
     console.print(shown)
     if counts:
         console.print(counts, highlight=False)
+
+
+def _second(time: str) -> str:
+    """Return an ISO time in UTC to the second."""
+    return time[:19].replace("T", " ")
 
 
 def _printable(data: bytes, limit: int) -> str:

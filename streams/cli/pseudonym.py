@@ -31,7 +31,7 @@ def pseudonym(
 
     from config.errors import ConfigError
     from config.settings import load_settings
-    from streams.identity import load_past_pseudonyms, load_pseudonyms, require_key
+    from streams.identity import load_epochs, require_key
 
     settings = load_settings()
     if identity is None:
@@ -39,6 +39,6 @@ def pseudonym(
     if not identity:
         raise ConfigError("the identity is empty")
     require_key(settings)
-    epochs = [load_pseudonyms(settings), *(load_past_pseudonyms(settings) if past else ())]
-    for names in epochs:
-        sys.stdout.write(names.of(kind, identity) + "\n")
+    names = load_epochs(settings).of(kind, identity)
+    for name in names if past else names[:1]:
+        sys.stdout.write(name + "\n")

@@ -78,9 +78,10 @@ def lift(
     """
     from streams.cli.feedback import say, until
 
-    target = _pseudonym(client) if name else client
-    said = say("lift", target, author=author, reason=reason, until=until(length))
-    _print(f"{target} is let in until {said.until}")
+    ends = until(length)
+    for target in _targets(client, name=name):
+        said = say("lift", target, author=author, reason=reason, until=ends)
+        _print(f"{target} is let in until {said.until}")
 
 
 @app.command
@@ -102,10 +103,10 @@ def judge(
     """
     from streams.cli.feedback import say, until
 
-    target = _pseudonym(client) if name else client
     ends = until(length)
-    said = say("judge", target, author=author, reason=reason, until=ends, action=action)
-    _print(f"{target}: {action} until {said.until}")
+    for target in _targets(client, name=name):
+        said = say("judge", target, author=author, reason=reason, until=ends, action=action)
+        _print(f"{target}: {action} until {said.until}")
 
 
 @app.command
@@ -118,9 +119,9 @@ def reset(client: _Client, *, name: _Name = False, author: _Author = None) -> No
     """
     from streams.cli.feedback import say
 
-    target = _pseudonym(client) if name else client
-    say("unlift", target, author=author)
-    _print(f"{target} has no verdict")
+    for target in _targets(client, name=name):
+        say("unlift", target, author=author)
+        _print(f"{target} has no verdict")
 
 
 @app.command
@@ -143,11 +144,12 @@ def serve() -> None:
     asyncio.run(run(settings))
 
 
-def _pseudonym(client: str) -> str:
+def _targets(client: str, *, name: bool) -> tuple[str, ...]:
+    """Return whom a command means: somebody by name under every key."""
     from config.settings import load_settings
-    from streams.identity import load_pseudonyms
+    from streams.identity import load_epochs
 
-    return load_pseudonyms(load_settings()).of("client", client)
+    return load_epochs(load_settings()).of("client", client) if name else (client,)
 
 
 def _print(text: str) -> None:

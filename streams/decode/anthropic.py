@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
-from streams.decode.json_body import NULL, is_null, try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.sampling import Sampling
 from streams.decode.texts import failure_code, flat_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 _MAX_BLOCKS = 4096
 
@@ -31,9 +32,9 @@ class Metadata(msgspec.Struct, gc=False):
 class Message(msgspec.Struct, gc=False):
     """One turn; tool calls stand beside the content where the body is really OpenAI's."""
 
-    content: msgspec.Raw = NULL
+    content: Any = None
     role: str | None = None
-    tool_calls: msgspec.Raw = NULL
+    tool_calls: Any = None
 
 
 class Request(Sampling, gc=False, kw_only=True):
@@ -41,7 +42,7 @@ class Request(Sampling, gc=False, kw_only=True):
 
     messages: list[Message]
     model: str | None = None
-    system: msgspec.Raw = NULL
+    system: Any = None
     metadata: Metadata | None = None
     user: str | None = None
 
@@ -59,10 +60,10 @@ class Response(msgspec.Struct, gc=False):
     """Members of a response, or of the head of a stream."""
 
     type: str = ""
-    content: msgspec.Raw | UnsetType = UNSET
+    content: Any | UnsetType = UNSET
     model: str | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NULL
+    error: Any = None
 
 
 class Block(msgspec.Struct, gc=False):
@@ -83,7 +84,11 @@ class Event(msgspec.Struct, gc=False):
     content_block: Block | None = None
     delta: Block | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NULL
+    error: Any = None
+
+
+_REQUEST, _RESPONSE = Shape[Request](Request), Shape[Response](Response)
+_EVENTS = Shape[list[Event]](list[Event])
 
 
 class AnthropicDecoder:
@@ -91,47 +96,45 @@ class AnthropicDecoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._request = msgspec.json.Decoder(Request)
-        self._response = msgspec.json.Decoder(Response)
-        self._events = msgspec.json.Decoder(list[Event])
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
-        return signs.messages is not UNSET
+        return "messages" in members
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
-        return signs.type is not UNSET
+        return "type" in members
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body; None without ``messages``."""
-        request = try_decode_json(self._request, body)
+        request = body.try_read(_REQUEST)
         if request is None:
             return None
         limit = self._limits.identity_bytes
-        raws = [request.system]
+        said = [request.system]
         for message in request.messages:
-            raws += (message.content, message.tool_calls)
-        texts = [flat_text(raw) for raw in raws if not is_null(raw)]
+            said += (message.content, message.tool_calls)
+        texts = [text if type(text) is str else flat_text(text) for text in said if text]
+        user = request.metadata.user_id if request.metadata else None
         return RequestBody(
             "chat",
-            [RequestRow(prompt="\n".join(text for text in texts if text))],
+            [RequestRow(prompt="\n".join(filter(None, texts)))],
             model=bounded(request.model, limit),
-            user=bounded((request.metadata or Metadata()).user_id or request.user, limit),
+            user=bounded(user or request.user, limit),
             params=request.params(),
         )
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body; None if it is neither a message nor an error."""
-        response = try_decode_json(self._response, body)
+        response = body.try_read(_RESPONSE)
         if response is None or response.type not in ("message", "error"):
             return None
         text = None if isinstance(response.content, UnsetType) else flat_text(response.content)
         return self._answer(response, text, response.usage or Usage())
 
-    def stream(self, chunks: bytes) -> ResponseBody | None:
+    def stream(self, chunks: Document) -> ResponseBody | None:
         """Put the deltas of each content block together; None if they are of another format."""
-        events = try_decode_json(self._events, chunks)
+        events = chunks.try_read(_EVENTS)
         if not events or events[0].type not in ("message_start", "error", "ping"):
             return None
         head, usage = Response(), Usage()
@@ -140,7 +143,7 @@ class AnthropicDecoder:
             if event.message is not None:
                 head = event.message
                 usage = head.usage or usage
-            if not is_null(event.error):
+            if event.error is not None:
                 head.error = event.error
             if event.usage is not None and event.usage.output_tokens is not None:
                 usage.output_tokens = event.usage.output_tokens

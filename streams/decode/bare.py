@@ -6,22 +6,19 @@ answer. Without one a half stands alone from the beginning, and is marked so.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import msgspec
-from msgspec import UNSET, UnsetType
+from typing import TYPE_CHECKING, Any
 
 from config.errors import PoisonRecord
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.envelope import Attributes
 from streams.decode.event import Event
 from streams.decode.headers import header
-from streams.decode.json_body import try_decode_json
 from streams.decode.model import Part
 from streams.decode.rules import IdentityRules
 
 if TYPE_CHECKING:
-    from streams.decode.envelope import Attributes
-    from streams.decode.json_body import Body
+    from collections.abc import Mapping
+
+    from streams.decode.document import Document
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
@@ -33,24 +30,6 @@ _RULES = IdentityRules(
     network=("header:x-forwarded-for",),
     user_agent=("header:user-agent",),
 )
-_Raw = msgspec.Raw | UnsetType
-
-
-class _Signs(msgspec.Struct, gc=False):
-    id: str | int | None = None
-    inputs: _Raw = UNSET
-    instances: _Raw = UNSET
-    messages: _Raw = UNSET
-    prompt: _Raw = UNSET
-    input: _Raw = UNSET
-    outputs: _Raw = UNSET
-    predictions: _Raw = UNSET
-    choices: _Raw = UNSET
-    output: _Raw = UNSET
-    content: _Raw = UNSET
-    data: _Raw = UNSET
-
-
 _ASKS = ("inputs", "instances", "messages", "prompt", "input")
 _ANSWERS = ("outputs", "predictions", "choices", "output", "content", "data")
 #: Protocols whose answers carry the id of their request.
@@ -63,50 +42,50 @@ class BareFormat:
     def __init__(self, bodies: BodyReader) -> None:
         self._bodies = bodies
         self._limit = bodies.limits.identity_bytes
-        self._signs = msgspec.json.Decoder(_Signs)
 
-    def events(self, record: Record, value: bytes, attributes: Attributes) -> tuple[Event] | None:
+    def events(
+        self, record: Record, document: Document, attributes: Attributes
+    ) -> tuple[Event] | None:
         """Return the half; None if the value is no body that is known."""
-        signs = self._signs_of(value)
-        if signs is None:
+        members = _members_of(document)
+        part = _part_of(members)
+        own_id = members.get("id")
+        if part is None or not isinstance(own_id, str | int | None):
             return None
-        part = _part_of(signs)
-        if part is None:
-            return None
-        request, response = self._bodies.read(part, value, attributes.content_type)
-        event_id = self._id(record) or (_own_id(signs) or "")[: self._limit]
+        request, response = self._bodies.read(part, document, attributes.content_type)
+        event_id = self._id(attributes) or (_own_id(members) or "")[: self._limit]
         event = Event(
             part if event_id else Part.COMPLETE,
             "bare",
             event_id,
-            NO_ATTRIBUTES._replace(traceparent=attributes.traceparent),
+            Attributes(traceparent=attributes.traceparent),
             request,
             response,
             key=record.key,
-            document=value,
+            document=document,
             params=None if event_id else UNJOINABLE,
         )
         return (_RULES.apply(event, record, self._limit),)
 
-    def _signs_of(self, value: Body) -> _Signs | None:
-        try:
-            return try_decode_json(self._signs, value)
-        except PoisonRecord:
-            return None
-
-    def _id(self, record: Record) -> str | None:
-        found = (header(record, name, self._limit) for name in _ID_HEADERS)
+    def _id(self, attributes: Attributes) -> str | None:
+        found = (header(attributes, name, self._limit) for name in _ID_HEADERS)
         return next((value for value in found if value), None)
 
 
-def _part_of(signs: _Signs) -> Part | None:
-    if any(getattr(signs, name) is not UNSET for name in _ASKS):
+def _members_of(document: Document) -> Mapping[str, Any]:
+    try:
+        return document.members()
+    except PoisonRecord:
+        return {}
+
+
+def _part_of(members: Mapping[str, Any]) -> Part | None:
+    if any(name in members for name in _ASKS):
         return Part.REQUEST
-    if any(getattr(signs, name) is not UNSET for name in _ANSWERS):
-        return Part.RESPONSE
-    return None
+    return Part.RESPONSE if any(name in members for name in _ANSWERS) else None
 
 
-def _own_id(signs: _Signs) -> str | None:
-    shared = any(getattr(signs, name) is not UNSET for name in _SAME_ID)
-    return str(signs.id) if shared and signs.id is not None else None
+def _own_id(members: Mapping[str, Any]) -> str | None:
+    own_id = members.get("id")
+    shared = any(name in members for name in _SAME_ID)
+    return str(own_id) if shared and own_id is not None else None

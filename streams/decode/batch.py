@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from config.errors import PoisonRecord
 from streams.decode.event import BatchFormat, Refused
-from streams.decode.json_body import check_utf8, refuse_duplicate_keys
 from streams.decode.model import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from streams.decode.event import RecordFormat
-    from streams.decode.json_body import Body
     from streams.roles.base import Record
 
 P = ParamSpec("P")
@@ -31,19 +29,6 @@ def tried(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | Refuse
         # a fresh one: that which was raised holds the frames of its traceback, and is held by
         # them, through events that the garbage collector does not look into
         return Refused(PoisonRecord(error.reason, error.detail))
-
-
-def check_item(item: Body) -> None:
-    """Check the JSON of one call, as that of a record of it alone is checked.
-
-    Raises
-    ------
-    PoisonRecord
-        With reason ``invalid_utf8`` or ``duplicate_key``.
-    """
-    text = bytes(item)
-    check_utf8(text)
-    refuse_duplicate_keys(text, -1)
 
 
 def refusals(

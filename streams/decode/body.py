@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from config.settings import IngestSettings
-    from streams.decode.json_body import Body
+    from streams.decode.document import Document
     from streams.decode.model import RequestBody, ResponseBody
-    from streams.decode.signs import Signs
 
 INT32_MAX = (1 << 31) - 1
 
@@ -39,25 +40,25 @@ class Limits(NamedTuple):
 class BodyDecoder(Protocol):
     """One format of request and response bodies.
 
-    A half is given to the first format that may know it by its signs. Every other method returns
-    None if the JSON is of another format after all, and raises `PoisonRecord` if it is of this
-    format and wrong, or no JSON at all.
+    A half is given to the first format that may know it by its members. Every other method
+    returns None if the JSON is of another format after all, and raises `PoisonRecord` if it is
+    of this format and wrong, or no JSON at all.
     """
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body."""
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body."""
 
-    def stream(self, chunks: bytes) -> ResponseBody | None:
-        """Put a streamed response together from the JSON array of its chunks."""
+    def stream(self, chunks: Document) -> ResponseBody | None:
+        """Put a streamed response together from the list of its chunks."""
 
 
 def bounded(text: str | None, limit: int) -> str | None:

@@ -12,6 +12,7 @@ from streams.decode.model import Part
 from streams.decode.rules import IdentityRules
 
 if TYPE_CHECKING:
+    from streams.decode.document import Document
     from streams.decode.envelope import Attributes
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
@@ -35,24 +36,27 @@ class CloudEventsFormat:
         self._limit = bodies.limits.identity_bytes
 
     def events(
-        self, record: Record, value: bytes, attributes: Attributes
+        self, record: Record, document: Document, attributes: Attributes
     ) -> tuple[Event, ...] | None:
         """Return the event; None without an envelope; no event of one without data."""
         if is_structured(attributes):
-            attributes, data = unwrap(value, attributes, self._limit)
+            attributes, data = unwrap(document, attributes, self._limit)
             if data is None:
                 return ()
-            value = data
+            document = data
         elif attributes.type is None:
             return None
         part = part_of(attributes)
         event_id = join_id(attributes)
         kind = attributes.type or ""
         if part is Part.COMPLETE:
-            request, response = self._bodies.read_complete(value, attributes.content_type)
+            request, response = self._bodies.read_complete(document, attributes.content_type)
         else:
-            json_bytes = self._json_bytes(record) if oip_binary.SIGN in value else None
-            request, response = self._bodies.read(part, value, attributes.content_type, json_bytes)
+            is_binary = document.text is not None and oip_binary.SIGN in document.text
+            json_bytes = self._json_bytes(attributes) if is_binary else None
+            request, response = self._bodies.read(
+                part, document, attributes.content_type, json_bytes
+            )
         event = Event(
             part,
             attributes.source or "",
@@ -62,21 +66,20 @@ class CloudEventsFormat:
             response,
             None,
             record.key,
-            value,
+            document,
             not kind.startswith(_OWN),
         )
-        if kind.startswith(_KSERVE) and _has_metadata(record):
+        if kind.startswith(_KSERVE) and _has_metadata(attributes):
             _KSERVE_RULES.apply(event, record, self._limit)
         return (event,)
 
-    def _json_bytes(self, record: Record) -> int | None:
+    def _json_bytes(self, attributes: Attributes) -> int | None:
         """Return the length of the JSON part, if the record or KServe's metadata holds it."""
-        text = header(record, _JSON_LENGTH, self._limit)
+        text = header(attributes, _JSON_LENGTH, self._limit)
         if text is None:
-            headers = {name.lower(): value for name, value in record.headers if value}
-            text = metadata_of(headers).get(_JSON_LENGTH)
+            text = metadata_of(attributes.others or {}).get(_JSON_LENGTH)
         return parse_count(text)
 
 
-def _has_metadata(record: Record) -> bool:
-    return any(name.lower() in METADATA for name, _ in record.headers)
+def _has_metadata(attributes: Attributes) -> bool:
+    return attributes.others is not None and not METADATA.isdisjoint(attributes.others)

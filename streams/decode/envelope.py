@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
+from streams.decode.document import Document, Shape
 from streams.decode.model import Part
 from streams.decode.reasons import poison
 from streams.identity import network_of
@@ -46,9 +46,16 @@ _NAMES = (
 )
 _CONTENT_TYPE = len(_NAMES)
 _TRACEPARENT = _CONTENT_TYPE + 1
+_OTHERS = _TRACEPARENT + 1
 _SLOTS = {
     **{f"{prefix}{name}": slot for slot, name in enumerate(_NAMES) for prefix in ("ce_", "ce-")},
     "content-type": _CONTENT_TYPE,
+    "traceparent": _TRACEPARENT,
+}
+#: Where members of a structured event lie.
+_MEMBERS = {
+    **{name: slot for slot, name in enumerate(_NAMES)},
+    "datacontenttype": _CONTENT_TYPE,
     "traceparent": _TRACEPARENT,
 }
 
@@ -58,44 +65,49 @@ COMPLETE_TYPE = "io.vedette.inference.v1"
 _SELDON_PREFIX = "io.seldon."
 VERSION = "1.0"
 _OLD_SELDON_VERSIONS = ("0.2", "0.3")
-_FIELDS = len(_NAMES) + 2
+_FIELDS = _OTHERS + 1
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 _INT64_DIGITS = 19
 INT64_MAX = (1 << 63) - 1
 
 
-class Attributes(NamedTuple):
-    """Attributes as texts, None where absent."""
+class Attributes(msgspec.Struct, gc=False, frozen=True):
+    """Attributes as texts, None where absent.
 
-    specversion: str | None
-    type: str | None
-    source: str | None
-    id: str | None
-    time: str | None
-    client: str | None
-    tenant: str | None
-    model: str | None
-    modelversion: str | None
-    keyid: str | None
-    clientip: str | None
-    useragent: str | None
-    endpoint: str | None
-    status: str | None
-    latencyus: str | None
-    requestid: str | None
-    inferenceservicename: str | None
-    modelid: str | None
-    content_type: str | None
-    traceparent: str | None
+    ``others`` are the headers that are no attributes, by their lowered names; None if there are
+    none. The first of a name counts.
+    """
+
+    specversion: str | None = None
+    type: str | None = None
+    source: str | None = None
+    id: str | None = None
+    time: str | None = None
+    client: str | None = None
+    tenant: str | None = None
+    model: str | None = None
+    modelversion: str | None = None
+    keyid: str | None = None
+    clientip: str | None = None
+    useragent: str | None = None
+    endpoint: str | None = None
+    status: str | None = None
+    latencyus: str | None = None
+    requestid: str | None = None
+    inferenceservicename: str | None = None
+    modelid: str | None = None
+    content_type: str | None = None
+    traceparent: str | None = None
+    others: dict[str, bytes] | None = None
 
 
-NO_ATTRIBUTES = Attributes._make([None] * len(Attributes._fields))
+NO_ATTRIBUTES = Attributes()
 
 
 def attribute_of(header: str) -> str | None:
     """Return the field of `Attributes` that a header is read into, None of any other header."""
     slot = _SLOTS.get(header.lower())
-    return None if slot is None else Attributes._fields[slot]
+    return None if slot is None else Attributes.__struct_fields__[slot]
 
 
 def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes:
@@ -106,13 +118,14 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
     PoisonRecord
         If an attribute is too long, repeated or not UTF-8.
     """
-    values: list[str | None] = [None] * _FIELDS
+    values: list[Any] = [None] * _FIELDS
     slot_of = _SLOTS.get
     for name, value in headers:
         slot = slot_of(name)
         if slot is None:
             slot = slot_of(name.lower())
             if slot is None:
+                _add_other(values, name, value)
                 continue
         if values[slot] is not None:
             raise poison("duplicate_attribute")
@@ -124,7 +137,13 @@ def read_headers(headers: Sequence[tuple[str, bytes]], limit: int) -> Attributes
             values[slot] = value.decode()
         except UnicodeDecodeError:
             raise poison("invalid_utf8") from None
-    return Attributes._make(values)
+    return Attributes(*values)
+
+
+def _add_other(values: list[Any], name: str, value: bytes | None) -> None:
+    if value is not None:
+        values[_OTHERS] = others = values[_OTHERS] or {}
+        others.setdefault(name.lower(), value)
 
 
 def is_structured(attributes: Attributes) -> bool:
@@ -133,7 +152,9 @@ def is_structured(attributes: Attributes) -> bool:
     return content_type is not None and content_type.lower().startswith(_STRUCTURED)
 
 
-def unwrap(value: bytes, attributes: Attributes, limit: int) -> tuple[Attributes, bytes | None]:
+def unwrap(
+    event: Document, attributes: Attributes, limit: int
+) -> tuple[Attributes, Document | None]:
     """Return attributes and data of a structured event; None if it has no data.
 
     Raises
@@ -141,40 +162,45 @@ def unwrap(value: bytes, attributes: Attributes, limit: int) -> tuple[Attributes
     PoisonRecord
         If the event is malformed.
     """
-    check_utf8(value)
-    event = decode_json(_STRUCTURED_DECODER, value)
-    refuse_duplicate_keys(value, -1)
-    data = _structured_data(event)
-    texts = [_attribute_text(event.get(name), limit) for name in _NAMES]
-    content_type = _attribute_text(event.get("datacontenttype"), limit)
-    trace = _attribute_text(event.get("traceparent"), limit) or attributes.traceparent
-    return Attributes._make([*texts, content_type, trace]), data
+    event.check_utf8()
+    members = event.members()
+    if not (members or event.parse()):
+        raise poison("wrong_type")
+    event.refuse_duplicates()
+    values: list[Any] = [None] * _FIELDS
+    for name, value in members.items():
+        slot = _MEMBERS.get(name)
+        if slot is not None:
+            values[slot] = _attribute_text(value, limit)
+    values[_TRACEPARENT] = values[_TRACEPARENT] or attributes.traceparent
+    values[_OTHERS] = attributes.others
+    return Attributes(*values), _structured_data(event)
 
 
-_STRUCTURED_DECODER = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_TEXT_DECODER = msgspec.json.Decoder(str | int | bool | None)
-_STRING_DECODER = msgspec.json.Decoder(str)
-
-
-def _structured_data(event: dict[str, msgspec.Raw]) -> bytes | None:
-    data, encoded = event.get("data"), event.get("data_base64")
-    if data is not None and encoded is not None:
+def _structured_data(event: Document) -> Document | None:
+    data, encoded = event.member("data"), event.member("data_base64")
+    if encoded is None:
+        return data
+    if data is not None:
         raise poison("bad_structured_event")
-    if encoded is not None:
-        try:
-            return base64.b64decode(decode_json(_STRING_DECODER, encoded), validate=True)
-        except (binascii.Error, ValueError):
-            raise poison("bad_structured_event") from None
-    return None if data is None else bytes(memoryview(data))
+    try:
+        return Document(base64.b64decode(encoded.read(_STRING), validate=True))
+    except (binascii.Error, ValueError):
+        raise poison("bad_structured_event") from None
 
 
-def _attribute_text(raw: msgspec.Raw | None, limit: int) -> str | None:
-    if raw is None:
+_STRING = Shape[str](str)
+
+
+def _attribute_text(value: Any, limit: int) -> str | None:
+    if value is None:
         return None
-    if len(memoryview(raw)) > limit:
+    if not isinstance(value, str | int):
+        raise poison("wrong_type")
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > limit:
         raise poison("attribute_too_long")
-    value = decode_json(_TEXT_DECODER, raw)
-    return value if value is None or isinstance(value, str) else str(value)
+    return text
 
 
 def part_of(attributes: Attributes) -> Part:

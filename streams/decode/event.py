@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from streams.decode.document import Document
 from streams.decode.envelope import NO_ATTRIBUTES, Attributes
-from streams.decode.json_body import Body
 from streams.decode.model import Part, RequestBody, ResponseBody
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Event(msgspec.Struct, gc=False):
     response: ResponseBody | None = None
     time_us: int | None = None
     key: bytes | None = None
-    document: Body | None = None
+    document: Document | None = None
     anonymous: bool = True
     params: dict[str, str] | None = None
     scattered: bool = False
@@ -50,9 +50,11 @@ class RecordFormat(Protocol):
     """One format of records."""
 
     def events(
-        self, record: Record, value: bytes, attributes: Attributes, /
+        self, record: Record, document: Document, attributes: Attributes, /
     ) -> Sequence[Event | Refused] | None:
         """Return the events of a record; None if it is of another format.
+
+        The document is the record's value, whether it is JSON or not.
 
         Only a `BatchFormat` returns more than one, or refuses one alone.
 

@@ -44,8 +44,8 @@ RECORDS: dict[str, Callable[[BodyReader], RecordFormat]] = {
     "cloudevents": CloudEventsFormat,
     "seldon": SeldonFormat,
     "mlserver": MlServerFormat,
+    "envoy": EnvoyFormat,
     "otlp": OtlpFormat,
     "litellm": LiteLlmFormat,
-    "envoy": EnvoyFormat,
     "bare": BareFormat,
 }

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from config.errors import PoisonRecord
 from streams.decode.body import INT32_MAX
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.envelope import Attributes as Named
 from streams.decode.event import Event
-from streams.decode.json_body import decode_json
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, walk_texts
@@ -32,23 +30,31 @@ _OPERATIONS = {
     "embeddings": "embedding",
 }
 _KINDS = {"LLM": "chat", "EMBEDDING": "embedding"}
-_MODEL = ("gen_ai.request.model", "llm.model_name", "embedding.model_name")
-_RESPONSE_MODEL = ("gen_ai.response.model",)
-_INPUT_TOKENS = (
-    "gen_ai.usage.input_tokens",
-    "gen_ai.usage.prompt_tokens",
-    "llm.token_count.prompt",
-)
-_OUTPUT_TOKENS = (
-    "gen_ai.usage.output_tokens",
-    "gen_ai.usage.completion_tokens",
-    "llm.token_count.completion",
-)
-_CLIENT = ("user.id", "enduser.id", "gen_ai.user.id")
-_TENANT = ("tenant.id", "enduser.tenant", "organization.id")
-_ADDRESS = ("client.address", "http.client_ip", "network.peer.address")
-_AGENT = ("user_agent.original", "http.user_agent")
-_STATUS = ("http.response.status_code", "http.status_code")
+#: What is read of a span -> the attributes that say it; the first that is given counts.
+_FIELDS = {
+    "model": ("gen_ai.request.model", "llm.model_name", "embedding.model_name"),
+    "answering_model": ("gen_ai.response.model",),
+    "input_tokens": (
+        "gen_ai.usage.input_tokens",
+        "gen_ai.usage.prompt_tokens",
+        "llm.token_count.prompt",
+    ),
+    "output_tokens": (
+        "gen_ai.usage.output_tokens",
+        "gen_ai.usage.completion_tokens",
+        "llm.token_count.completion",
+    ),
+    "client": ("user.id", "enduser.id", "gen_ai.user.id"),
+    "tenant": ("tenant.id", "enduser.tenant", "organization.id"),
+    "address": ("client.address", "http.client_ip", "network.peer.address"),
+    "agent": ("user_agent.original", "http.user_agent"),
+    "status": ("http.response.status_code", "http.status_code"),
+    "error": ("error.type",),
+    "service": ("service.name",),
+}
+_FIELD_OF = {name: field for field, names in _FIELDS.items() for name in names}
+#: The later of two names of a field counts less.
+_RANK = {name: -rank for names in _FIELDS.values() for rank, name in enumerate(names)}
 _PARAM_PREFIX = "gen_ai.request."
 _PARAMS = (
     "temperature",
@@ -68,6 +74,7 @@ _ANSWERED_WITH = ("gen_ai.output.messages", "gen_ai.completion", "output.value")
 #: Flattened lists of messages: ``<prefix>.<n>...<ending>``.
 _ASKED_LISTS = ("llm.input_messages.", "gen_ai.prompt.", "llm.prompts.", "embedding.embeddings.")
 _ANSWERED_LISTS = ("llm.output_messages.", "gen_ai.completion.")
+_LISTS = _ASKED_LISTS + _ANSWERED_LISTS
 _ENDINGS = (
     ".content",
     ".text",
@@ -95,36 +102,49 @@ def call_of(span: Span, limit: int) -> Event | None:
     operation = _operation(found)
     if operation is None:
         return None
-    error = _first(found, ("error.type",)) or ("error" if span.failed else None)
-    status = _first(found, _STATUS) or (_FAILED if error else _ANSWERED)
-    address = _text(_first(found, _ADDRESS), limit)
+    own, shared = _known(found).get, _known(span.resource).get
+    failure = own("error") or ("error" if span.failed else None)
+    address = _text(own("address"), limit)
     duration_us = max(span.end_ns - span.start_ns, 0) // _NS_PER_US
-    attributes = NO_ATTRIBUTES._replace(
-        client=_text(_first(found, _CLIENT), limit),
-        tenant=_text(_first(found, _TENANT) or _first(span.resource, _TENANT), limit),
+    named = Named(
+        client=_text(own("client"), limit),
+        tenant=_text(own("tenant") or shared("tenant"), limit),
         clientip=forwarded_address(address) if address else None,
-        useragent=_text(_first(found, _AGENT), limit),
-        model=_text(_first(found, _MODEL), limit),
-        modelversion=_text(_first(found, _RESPONSE_MODEL), limit),
-        status=_status(status),
+        useragent=_text(own("agent"), limit),
+        model=_text(own("model"), limit),
+        modelversion=_text(own("answering_model"), limit),
+        status=_status(own("status") or (_FAILED if failure else _ANSWERED)),
         latencyus=str(duration_us) if span.end_ns else None,
         traceparent=_traceparent(span),
     )
-    given = {name: found[key] for key, name in _PARAM_NAMES.items() if key in found}
-    params = as_params({name: value for name, value in given.items() if _is_scalar(value)})
-    request = RequestBody(
-        operation, [RequestRow(prompt=_texts(found, _ASKED, _ASKED_LISTS))], params=params
-    )
+    prompt, completion = _texts(found)
+    request = RequestBody(operation, [RequestRow(prompt=prompt)], params=_params(found))
     response = ResponseBody(
-        [ResponseRow(completion=_texts(found, _ANSWERED_WITH, _ANSWERED_LISTS))],
-        error=_text(error, limit),
-        input_tokens=_count(_first(found, _INPUT_TOKENS)),
-        output_tokens=_count(_first(found, _OUTPUT_TOKENS)),
+        [ResponseRow(completion=completion)],
+        error=_text(failure, limit),
+        input_tokens=_count(own("input_tokens")),
+        output_tokens=_count(own("output_tokens")),
     )
-    source = _text(_first(span.resource, ("service.name",)), limit) or "otlp"
+    source = _text(shared("service"), limit) or "otlp"
     time_us = span.start_ns // _NS_PER_US
     event_id = span.trace_id + span.span_id if span.span_id else ""
-    return Event(Part.COMPLETE, source, event_id, attributes, request, response, time_us or None)
+    return Event(Part.COMPLETE, source, event_id, named, request, response, time_us or None)
+
+
+def _known(found: Attributes) -> dict[str, Any]:
+    """Return what attributes say, by `_FIELDS`."""
+    if not found:
+        return found
+    names = sorted(found.keys() & _FIELD_OF.keys(), key=_RANK.__getitem__)
+    return {_FIELD_OF[name]: found[name] for name in names if found[name] is not None}
+
+
+def _params(found: Attributes) -> dict[str, str] | None:
+    names = found.keys() & _PARAM_NAMES.keys()
+    if not names:
+        return None
+    given = {_PARAM_NAMES[name]: found[name] for name in sorted(names)}
+    return as_params({name: value for name, value in given.items() if _is_scalar(value)})
 
 
 def _operation(found: Attributes) -> str | None:
@@ -138,19 +158,30 @@ def _operation(found: Attributes) -> str | None:
     return "chat" if "gen_ai.request.model" in found and "gen_ai.system" in found else None
 
 
-def _texts(found: Attributes, whole: tuple[str, ...], lists: tuple[str, ...]) -> str | None:
-    """Return the text of messages, from whole values, else from flattened lists."""
-    listed = _listed(found, lists)
-    if listed:
-        return "\n".join(listed)
-    texts = [text for name in whole if name in found for text in _unpacked(found[name])]
+def _texts(found: Attributes) -> tuple[str | None, str | None]:
+    """Return prompt and answer, from whole values, else from flattened lists."""
+    listed = [name for name in found if name.startswith(_LISTS) and name.endswith(_ENDINGS)]
+    return (
+        _listed(found, listed, _ASKED_LISTS) or _whole(found, _ASKED),
+        _listed(found, listed, _ANSWERED_LISTS) or _whole(found, _ANSWERED_WITH),
+    )
+
+
+def _whole(found: Attributes, names: tuple[str, ...]) -> str | None:
+    texts: list[str] = []
+    for name in names:
+        if name in found:
+            texts += _unpacked(found[name])
     return "\n".join(texts) if texts else None
 
 
-def _listed(found: Attributes, prefixes: tuple[str, ...]) -> list[str]:
-    names = [name for name in found if name.startswith(prefixes) and name.endswith(_ENDINGS)]
-    texts = [found[name] for name in sorted(names, key=_natural)]
-    return [text for text in texts if isinstance(text, str) and text]
+def _listed(found: Attributes, names: list[str], prefixes: tuple[str, ...]) -> str | None:
+    """Return the texts of flattened messages, None if there are none."""
+    if not names:
+        return None
+    own = sorted((name for name in names if name.startswith(prefixes)), key=_natural)
+    texts = [text for name in own if isinstance(text := found[name], str) and text]
+    return "\n".join(texts) if texts else None
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -165,18 +196,10 @@ def _unpacked(value: Any) -> list[str]:
     """Return the texts of a value; messages may be JSON within a text."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
-            value = decode_json(_ANY, value.encode())
-        except PoisonRecord:  # it only looked like JSON
+            value = _ANY.decode(value)
+        except (msgspec.DecodeError, RecursionError, ValueError):  # it only looked like JSON
             return [value]
     return walk_texts(value)
-
-
-def _first(found: Attributes, names: tuple[str, ...]) -> Any:
-    for name in names:
-        value = found.get(name)
-        if value is not None:
-            return value
-    return None
 
 
 def _text(value: Any, limit: int) -> str | None:

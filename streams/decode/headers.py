@@ -13,31 +13,31 @@ from streams.decode.reasons import poison
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.roles.base import Record
+    from streams.decode.envelope import Attributes
 
 #: KServe's ``metadata`` holds a list of values for each allow-listed header.
-METADATA = ("ce_metadata", "ce-metadata")
+METADATA = frozenset({"ce_metadata", "ce-metadata"})
 _MAX_METADATA_BYTES = 64 << 10
 _METADATA = msgspec.json.Decoder(dict[str, Any])
 
 
-def header(record: Record, name: str, limit: int) -> str | None:
-    """Return the first header of a name in any case, None if there is none.
+def header(attributes: Attributes, name: str, limit: int) -> str | None:
+    """Return the first header of a name that is no attribute's, None if there is none.
 
     Raises
     ------
     PoisonRecord
         If it is longer than ``limit`` or not UTF-8.
     """
-    for key, value in record.headers:
-        if value is not None and (key == name or key.lower() == name):
-            if len(value) > limit:
-                raise poison("attribute_too_long")
-            try:
-                return value.decode()
-            except UnicodeDecodeError:
-                raise poison("invalid_utf8") from None
-    return None
+    value = attributes.others.get(name) if attributes.others else None
+    if value is None:
+        return None
+    if len(value) > limit:
+        raise poison("attribute_too_long")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise poison("invalid_utf8") from None
 
 
 def metadata_of(headers: Mapping[str, bytes]) -> dict[str, str]:

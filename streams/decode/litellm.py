@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.batch import check_item, tried
-from streams.decode.body import bounded_count
-from streams.decode.envelope import NO_ATTRIBUTES, parse_time_us
+from streams.decode.batch import tried
+from streams.decode.body import bounded, bounded_count
+from streams.decode.document import Document, Shape
+from streams.decode.envelope import Attributes, parse_time_us
 from streams.decode.event import Event
-from streams.decode.json_body import NULL, decode_json, is_null
+from streams.decode.json_body import decode_json
 from streams.decode.model import Part, RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.texts import as_params, flat_text
@@ -26,9 +27,7 @@ from streams.identity import forwarded_address
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from streams.decode.envelope import Attributes
     from streams.decode.event import Refused
-    from streams.decode.json_body import Body
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
@@ -46,20 +45,23 @@ _SIGNS = frozenset(
 )
 _ENOUGH_SIGNS = 3
 _OPERATIONS = {"embedding": "embedding", "text_completion": "completion", "moderation": "predict"}
-_PARAMS = (
-    "temperature",
-    "top_p",
-    "n",
-    "max_tokens",
-    "max_completion_tokens",
-    "logprobs",
-    "top_logprobs",
-    "seed",
-    "stream",
-    "dimensions",
-    "encoding_format",
+_PARAMS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "n",
+        "max_tokens",
+        "max_completion_tokens",
+        "logprobs",
+        "top_logprobs",
+        "seed",
+        "stream",
+        "dimensions",
+        "encoding_format",
+    }
 )
-_NOT_SCANNED = ("not_run", "not_scanned")
+#: What is believed of the status of all guardrails together.
+_UNSAFE = frozenset({"guardrail_intervened", "not_run", "not_scanned"})
 _ANSWERED, _FAILED = 200, 500
 _MICRO = 1_000_000
 _MAX_TIME_S = 1e11
@@ -93,9 +95,13 @@ class Payload(msgspec.Struct, gc=False):
     end_user: Any = None
     requester_ip_address: Any = None
     user_agent: Any = None
-    messages: msgspec.Raw = NULL
-    response: msgspec.Raw = NULL
+    messages: Any = None
     guardrail_information: Any = None
+
+
+_PAYLOAD, _ANYTHING = Shape[Payload](Payload), Shape[Any](Any)
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class LiteLlmFormat:
@@ -105,16 +111,13 @@ class LiteLlmFormat:
         self._bodies = bodies
         self._limit = bodies.limits.identity_bytes
         self._rows = bodies.limits.rows
-        self._payload = msgspec.json.Decoder(Payload)
-        self._items = msgspec.json.Decoder(list[msgspec.Raw])
-        self._members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
     def events(
-        self, _record: Record, value: bytes, _attributes: Attributes, /
+        self, _record: Record, document: Document, _attributes: Attributes, /
     ) -> list[Event | Refused] | None:
         """Return one event a call; None if the first object is none of LiteLLM's."""
-        items = self._split(value)
-        if not items or not self._is_payload(items[0]):
+        items = _split(document)
+        if not items or not _is_payload(items[0]):
             return None
         if len(items) > self._rows:
             raise poison("too_many_events")
@@ -124,55 +127,27 @@ class LiteLlmFormat:
 
     def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
         """Yield the objects of some calls."""
-        items = self._split(value) or []
-        return (bytes(items[number]) for number in numbers)
+        items = _split(Document(value)) or []
+        return (items[number].text or b"" for number in numbers)
 
-    def _split(self, value: bytes) -> list[Body] | None:
-        """Return the objects; None if it is no JSON."""
-        text = value.strip()
-        try:
-            if text[:1] == b"[":
-                raws = decode_json(self._items, text)
-                return [*raws]
-            if text[:1] != b"{":
-                return None
-            return [text] if b"\n" not in text else self._lines(text)
-        except PoisonRecord:
-            return None
-
-    def _lines(self, text: bytes) -> list[Body]:
-        """Return the lines, unless the line feeds lie within a single object."""
-        lines: list[Body] = [line for line in text.splitlines() if line.strip()]
-        try:
-            decode_json(self._members, lines[0])
-        except PoisonRecord:
-            return [text]
-        return lines
-
-    def _is_payload(self, item: Body) -> bool:
-        try:
-            return len(_SIGNS & decode_json(self._members, item).keys()) >= _ENOUGH_SIGNS
-        except PoisonRecord:
-            return False
-
-    def _event(self, item: Body) -> Event:
-        check_item(item)
-        payload = decode_json(self._payload, item)
+    def _event(self, item: Document) -> Event:
+        item.check()
+        payload = item.read(_PAYLOAD)
         failed = payload.status == "failure"
         event_id = _text(payload.id) or _text(payload.call_id) or _text(payload.litellm_call_id)
         status, error = self._outcome(payload) if failed else (_ANSWERED, None)
-        response = self._response(payload, failed=failed)
+        response = self._response(payload, item.member("response"), failed=failed)
         response.error = error
-        who = _Caller.of(payload)
-        model = _text(payload.model_group) or _text(payload.model)
-        attributes = NO_ATTRIBUTES._replace(
-            client=self._cut(who.client),
-            tenant=self._cut(who.tenant),
-            keyid=self._cut(who.key),
+        who, limit = _Caller.of(payload), self._limit
+        model = _text(payload.model)
+        attributes = Attributes(
+            client=bounded(who.client, limit),
+            tenant=bounded(who.tenant, limit),
+            keyid=bounded(who.key, limit),
             clientip=who.address,
-            useragent=self._cut(_text(payload.user_agent)),
-            model=self._cut(model),
-            modelversion=self._cut(_text(payload.model)),
+            useragent=bounded(_text(payload.user_agent), limit),
+            model=bounded(_text(payload.model_group) or model, limit),
+            modelversion=bounded(model, limit),
             status=str(status),
             latencyus=_latency_us(payload),
         )
@@ -187,40 +162,34 @@ class LiteLlmFormat:
             document=item,
         )
 
-    def _cut(self, text: str | None) -> str | None:
-        if text is not None and len(text) > self._limit:
-            raise poison("attribute_too_long")
-        return text
-
     def _request(self, payload: Payload) -> RequestBody:
-        given = _members(payload.model_parameters)
-        asked = {name: given[name] for name in _PARAMS if name in given}
+        given = _members(payload.model_parameters).items()
+        asked = {name: value for name, value in given if name in _PARAMS}
         params = as_params({name: _scalar(value) for name, value in asked.items()}) or {}
         params["guardrail"] = _guardrail(payload)
         if payload.cache_hit is True:
             params["cache_hit"] = "true"
-        prompt = None if is_null(payload.messages) else flat_text(payload.messages)
+        prompt = None if payload.messages is None else flat_text(payload.messages)
         return RequestBody(_operation(payload), [RequestRow(prompt=prompt)], params=params)
 
-    def _response(self, payload: Payload, *, failed: bool) -> ResponseBody:
-        body = self._answer(payload.response)
+    def _response(self, payload: Payload, answer: Document | None, *, failed: bool) -> ResponseBody:
+        body = self._answer(answer)
         if failed:  # LiteLLM writes zeros where it does not know
             return body
-        for name, count in (
-            ("input_tokens", _whole(payload.prompt_tokens)),
-            ("output_tokens", _whole(payload.completion_tokens)),
-        ):
-            if count is not None:
-                setattr(body, name, bounded_count(count))
+        asked, answered = _whole(payload.prompt_tokens), _whole(payload.completion_tokens)
+        if asked is not None:
+            body.input_tokens = bounded_count(asked)
+        if answered is not None:
+            body.output_tokens = bounded_count(answered)
         return body
 
-    def _answer(self, raw: msgspec.Raw) -> ResponseBody:
-        if is_null(raw):
+    def _answer(self, answer: Document | None) -> ResponseBody:
+        if answer is None or answer.is_null():
             return ResponseBody([ResponseRow()])
         try:
-            body = self._bodies.response(raw)
+            body = self._bodies.response(answer)
         except PoisonRecord:
-            return ResponseBody([ResponseRow(completion=flat_text(raw))])
+            return ResponseBody([ResponseRow(completion=flat_text(answer.read(_ANYTHING)))])
         return body if len(body.rows) == 1 else ResponseBody([ResponseRow()])
 
     def _outcome(self, payload: Payload) -> tuple[int, str]:
@@ -232,6 +201,36 @@ class LiteLlmFormat:
         return status, name[: self._limit]
 
 
+def _split(document: Document) -> list[Document] | None:
+    """Return the objects; None if it is no JSON."""
+    if document.parse():
+        return [document]
+    text = (document.text or b"").strip()
+    try:
+        if text.startswith(b"["):
+            return [Document(bytes(raw)) for raw in decode_json(_ITEMS, text)]
+        return _lines(text) if text.startswith(b"{") else None
+    except PoisonRecord:
+        return None
+
+
+def _lines(text: bytes) -> list[Document]:
+    """Return the lines, unless the line feeds lie within a single object."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    try:
+        decode_json(_OBJECT, lines[0])
+    except PoisonRecord:
+        return [Document(text)]
+    return [Document(line) for line in lines]
+
+
+def _is_payload(item: Document) -> bool:
+    try:
+        return len(item.members().keys() & _SIGNS) >= _ENOUGH_SIGNS
+    except PoisonRecord:
+        return False
+
+
 class _Caller(msgspec.Struct, gc=False):
     client: str | None
     tenant: str | None
@@ -241,16 +240,12 @@ class _Caller(msgspec.Struct, gc=False):
     @classmethod
     def of(cls, payload: Payload) -> _Caller:
         """Read who called: the key's owner, else the key; what the caller says comes last."""
-        metadata = _members(payload.metadata)
-
-        def first(*names: str) -> str | None:
-            return next((text for name in names if (text := _text(metadata.get(name)))), None)
-
-        key = first("user_api_key_hash")
-        address = _text(payload.requester_ip_address) or first("requester_ip_address")
+        said = _members(payload.metadata).get
+        key = _text(said("user_api_key_hash"))
+        address = _text(payload.requester_ip_address) or _text(said("requester_ip_address"))
         return cls(
-            first("user_api_key_user_id") or key or _text(payload.end_user),
-            first("user_api_key_org_id", "user_api_key_team_id"),
+            _text(said("user_api_key_user_id")) or key or _text(payload.end_user),
+            _text(said("user_api_key_org_id")) or _text(said("user_api_key_team_id")),
             key,
             forwarded_address(address) if address else None,
         )
@@ -259,15 +254,16 @@ class _Caller(msgspec.Struct, gc=False):
 def _guardrail(payload: Payload) -> str:
     """Return the worst that guardrails say; a success proves no scan unless one tells of it."""
     listed = payload.guardrail_information
-    listed = listed if isinstance(listed, list) else [listed]
-    states = [_text(_members(item).get("guardrail_status")) for item in listed]
-    told = [state for state in states if state]
-    if "guardrail_intervened" in told:
-        return "guardrail_intervened"
-    if told:
-        return next((state for state in told if state != "success"), "success")[:64]
+    if listed:
+        listed = listed if isinstance(listed, list) else [listed]
+        states = [_text(_members(item).get("guardrail_status")) for item in listed]
+        told = [state for state in states if state]
+        if "guardrail_intervened" in told:
+            return "guardrail_intervened"
+        if told:
+            return next((state for state in told if state != "success"), "success")[:64]
     overall = _text(_members(payload.status_fields).get("guardrail_status"))
-    return overall if overall in ("guardrail_intervened", *_NOT_SCANNED) else "not_scanned"
+    return overall if overall in _UNSAFE else "not_scanned"
 
 
 def _operation(payload: Payload) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from streams.decode.envelope import NO_ATTRIBUTES
+from streams.decode.envelope import Attributes
 from streams.decode.event import Event
 from streams.decode.headers import header
 from streams.decode.json_body import try_decode_json
@@ -15,7 +15,7 @@ from streams.decode.reasons import poison
 from streams.decode.rules import IdentityRules
 
 if TYPE_CHECKING:
-    from streams.decode.envelope import Attributes
+    from streams.decode.document import Document
     from streams.decode.reader import BodyReader
     from streams.roles.base import Record
 
@@ -36,12 +36,14 @@ class MlServerFormat:
         self._limit = bodies.limits.identity_bytes
         self._signs = msgspec.json.Decoder(_Signs)
 
-    def events(self, record: Record, value: bytes, attributes: Attributes) -> tuple[Event] | None:
+    def events(
+        self, record: Record, document: Document, attributes: Attributes
+    ) -> tuple[Event] | None:
         """Return the half; None without MLServer's header."""
-        model = header(record, "mlserver-model", self._limit)
+        model = header(attributes, "mlserver-model", self._limit)
         if model is None:
             return None
-        signs = try_decode_json(self._signs, value)
+        signs = try_decode_json(self._signs, document.text or b"")
         if signs is None:
             raise poison("wrong_type")
         part = Part.RESPONSE if signs.inputs is msgspec.UNSET else Part.REQUEST
@@ -50,10 +52,10 @@ class MlServerFormat:
             raise poison("missing_attribute")
         if len(event_id) > self._limit:
             raise poison("attribute_too_long")
-        request, response = self._bodies.read(part, value, None)
-        named = NO_ATTRIBUTES._replace(
+        request, response = self._bodies.read(part, document, None)
+        named = Attributes(
             model=model,
-            modelversion=header(record, "mlserver-version", self._limit),
+            modelversion=header(attributes, "mlserver-version", self._limit),
             traceparent=attributes.traceparent,
         )
         event = Event(
@@ -63,7 +65,7 @@ class MlServerFormat:
             named,
             request,
             response,
-            document=value,
+            document=document,
             scattered=True,
         )
         return (_RULES.apply(event, record, self._limit),)

@@ -12,11 +12,12 @@ Triton Inference Server, ``docs/protocol/extension_binary_data.md``.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from config.errors import PoisonRecord
 from streams.decode.body import bounded
 from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_keys
 from streams.decode.model import RequestBody, ResponseBody
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: A body without this text has no binary tensors.
 SIGN = b'"binary_data_size"'
+_REMEMBERED, _MAX_REMEMBERED_BYTES = 1024, 4096
+#: Sizes that are added up to guess where the JSON ends, and what may stand around one.
+_MAX_TOLD, _MAX_DIGITS = 64, 16
 
 
 class _Parameters(msgspec.Struct, gc=False):
@@ -61,8 +65,8 @@ class OipBinaryDecoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._request = msgspec.json.Decoder(_Request)
-        self._response = msgspec.json.Decoder(_Response)
+        self._requests = _HeadReader[_Request](_Request)
+        self._responses = _HeadReader[_Response](_Response)
 
     def request(self, body: bytes, json_bytes: int | None) -> RequestBody:
         """Decode a request; ``json_bytes`` is the length of its JSON, None if not told.
@@ -72,7 +76,7 @@ class OipBinaryDecoder:
         PoisonRecord
             If JSON, lengths or tensors are wrong.
         """
-        request, rest = _split(self._request, body, json_bytes)
+        request, rest = self._requests.split(body, json_bytes)
         rows = request_rows(self._tensors(request.inputs, rest), self._limits)
         count = len(request.inputs)
         return RequestBody("predict", rows, params={"inputs": str(count)} if count > 1 else None)
@@ -85,7 +89,7 @@ class OipBinaryDecoder:
         PoisonRecord
             If JSON, lengths or tensors are wrong.
         """
-        response, rest = _split(self._response, body, json_bytes)
+        response, rest = self._responses.split(body, json_bytes)
         rows = response_rows(self._tensors(response.outputs, rest), self._limits)
         limit = self._limits.identity_bytes
         return ResponseBody(
@@ -124,17 +128,68 @@ class OipBinaryDecoder:
         return pack(values, tensor.datatype)
 
 
-def _split(
-    decoder: msgspec.json.Decoder[T], body: bytes, json_bytes: int | None
-) -> tuple[T, bytes]:
-    length = _json_length(body) if json_bytes is None else json_bytes
-    if length > len(body):
-        raise poison("bad_binary_length")
-    text = body[:length]
-    check_utf8(text)
-    decoded = decode_json(decoder, text)
-    refuse_duplicate_keys(text, -1)
-    return decoded, body[length:]
+class _HeadReader(Generic[T]):
+    """Reads the JSON before the bytes, and remembers it: many calls of a client repeat it.
+
+    Parameters
+    ----------
+    type_
+        What it is read as; nobody may change it.
+    """
+
+    def __init__(self, type_: type[T]) -> None:
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
+        self._known: dict[bytes, T] = {}
+
+    def split(self, body: bytes, json_bytes: int | None) -> tuple[T, bytes]:
+        """Return what the JSON says, and the bytes behind it.
+
+        Raises
+        ------
+        PoisonRecord
+            If there is no JSON of the type, or not so much.
+        """
+        if json_bytes is not None:
+            if json_bytes > len(body):
+                raise poison("bad_binary_length")
+            return self._read(body[:json_bytes]), body[json_bytes:]
+        told = _told_length(body)
+        try:
+            return self._read(body[:told]), body[told:]
+        except PoisonRecord:
+            length = _json_length(body)
+            return self._read(body[:length]), body[length:]
+
+    def _read(self, head: bytes) -> T:
+        known = self._known.get(head)
+        if known is not None:
+            return known
+        check_utf8(head)
+        decoded = decode_json(self._decoder, head)
+        refuse_duplicate_keys(head, -1)
+        if len(head) <= _MAX_REMEMBERED_BYTES:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()  # calls with an id of their own: they are never seen again
+            self._known[head] = decoded
+        return decoded
+
+
+def _told_length(body: bytes) -> int:
+    """Return where the JSON ends if all sizes in it are as they are usually written, else 0.
+
+    No JSON object begins another one: if one ends there, it is the one that the body begins with.
+    """
+    size, at = 0, body.find(SIGN)
+    for _ in range(_MAX_TOLD):
+        if at < 0:
+            return max(len(body) - size, 0)
+        start = at + len(SIGN)
+        digits = body[start : start + _MAX_DIGITS].lstrip(b": ").partition(b"}")[0]
+        if not digits.isdigit():
+            return 0
+        size += int(digits)
+        at = body.find(SIGN, start)
+    return 0
 
 
 def _json_length(body: bytes) -> int:

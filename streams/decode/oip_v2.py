@@ -12,17 +12,16 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import INT32_MAX, bounded
-from streams.decode.json_body import decode_json, try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.tensor import DATATYPES, FLOATS, element_count, flatten, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 #: More values per row than this are no class scores (a segmentation, a generated image).
 MAX_SCORES = 4096
@@ -95,12 +94,9 @@ class Complete(msgspec.Struct, gc=False):
     response: Response
 
 
-class _Signs(msgspec.Struct, gc=False):
-    """Which members tell the format."""
-
-    inputs: msgspec.Raw | UnsetType = UNSET
-    outputs: msgspec.Raw | UnsetType = UNSET
-    error: msgspec.Raw | UnsetType = UNSET
+_COMPLETE, _FAILURE = Shape[Complete](Complete), Shape[Failure](Failure)
+_REQUEST, _LOOSE_REQUEST = Shape[Request](Request), Shape[LooseRequest](LooseRequest)
+_RESPONSE, _LOOSE_RESPONSE = Shape[Response](Response), Shape[LooseResponse](LooseResponse)
 
 
 class OipV2Decoder:
@@ -108,57 +104,48 @@ class OipV2Decoder:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._signs = msgspec.json.Decoder(_Signs)
-        self._complete = msgspec.json.Decoder(Complete)
-        self._request = msgspec.json.Decoder(Request)
-        self._loose_request = msgspec.json.Decoder(LooseRequest)
-        self._response = msgspec.json.Decoder(Response)
-        self._loose_response = msgspec.json.Decoder(LooseResponse)
-        self._failure = msgspec.json.Decoder(Failure)
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
-        return signs.inputs is not UNSET
+        return "inputs" in members
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
-        return signs.outputs is not UNSET or signs.error is not UNSET
+        return "outputs" in members or "error" in members
 
-    def complete(self, body: bytes) -> tuple[RequestBody, ResponseBody] | None:
+    def complete(self, body: Document) -> tuple[RequestBody, ResponseBody] | None:
         """Decode a complete event; None if it is not the usual kind of one."""
-        event = try_decode_json(self._complete, body)
+        event = body.try_read(_COMPLETE)
         if event is None:
             return None
         return self._read_request(event.request), self._read_response(event.response)
 
-    def stream(self, chunks: bytes) -> None:
+    def stream(self, chunks: Document) -> None:
         """Leave streams to others: the protocol has none."""
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body; None if it has no ``inputs``."""
-        usual = try_decode_json(self._request, body)
+        usual = body.try_read(_REQUEST)
         if usual is not None:
             return self._read_request(usual)
-        signs = try_decode_json(self._signs, body)
-        if signs is None or signs.inputs is UNSET:
+        if "inputs" not in body.members():
             return None
-        loose = decode_json(self._loose_request, body)
+        loose = body.read(_LOOSE_REQUEST)
         return RequestBody("predict", self._request_rows(loose.inputs), params=_extra(loose.inputs))
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body; None if it has neither ``outputs`` nor an error text."""
-        usual = try_decode_json(self._response, body)
+        usual = body.try_read(_RESPONSE)
         if usual is not None:
             return self._read_response(usual)
-        signs = try_decode_json(self._signs, body)
-        if signs is not None and signs.outputs is not UNSET:
-            loose = decode_json(self._loose_response, body)
+        if "outputs" in body.members():
+            loose = body.read(_LOOSE_RESPONSE)
             return self._named(
                 ResponseBody(self._response_rows(loose.outputs)),
                 loose.model_name,
                 loose.model_version,
             )
-        failure = try_decode_json(self._failure, body)
+        failure = body.try_read(_FAILURE)
         if failure is None:
             return None
         return ResponseBody([ResponseRow()], error=failure.error[: self._limits.identity_bytes])

@@ -12,12 +12,10 @@ import binascii
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import re2
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
-from streams.decode.json_body import decode_json, try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.openai_stream import joined_stream
 from streams.decode.openai_types import (
@@ -34,15 +32,16 @@ from streams.decode.sampling import Sampling
 from streams.decode.tensor import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 _HASH_DIGITS = 16
 _FLOAT32_BYTES = 4
-#: A list of objects is the input of the Responses API, not of embeddings.
-_ITEMS = re2.compile(rb"\[\s*\{")
-_HEAD = 64
+#: Members of the requests of other APIs.
+_ANTHROPIC = frozenset({"system", "anthropic_version", "stop_sequences"})
+_RESPONSES = frozenset({"instructions", "max_output_tokens", "previous_response_id"})
 
 
 class Request(Sampling, gc=False, kw_only=True):
@@ -55,36 +54,36 @@ class Request(Sampling, gc=False, kw_only=True):
     user: str | None = None
 
 
+_REQUEST, _RESPONSE = Shape[Request](Request), Shape[Response](Response)
+_CHUNKS = Shape[list[Chunk]](list[Chunk])
+_NO_USAGE = Usage()
+
+
 class OpenAiDecoder:
     """Decodes OpenAI-style JSON bodies."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._request = msgspec.json.Decoder(Request)
-        self._response = msgspec.json.Decoder(Response)
-        self._chunks = msgspec.json.Decoder(list[Chunk])
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body has ``messages``, ``prompt`` or ``input``, and no other API's sign."""
-        if signs.messages is not UNSET:
-            return signs.system is signs.anthropic_version is signs.stop_sequences is UNSET
-        if signs.prompt is not UNSET:
-            return signs.input is UNSET
-        if isinstance(signs.input, UnsetType) or signs.model is UNSET:
+        if "messages" in members:
+            return _ANTHROPIC.isdisjoint(members)
+        if "prompt" in members:
+            return "input" not in members
+        if "input" not in members or "model" not in members:
             return False
-        if not signs.instructions is signs.max_output_tokens is signs.previous_response_id is UNSET:
-            return False
-        return not _ITEMS.match(bytes(memoryview(signs.input)[:_HEAD]))
+        return _RESPONSES.isdisjoint(members) and not _are_items(members["input"])
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body has ``choices``, ``object`` or ``error``."""
-        if signs.choices is UNSET and signs.output is not UNSET:
-            return False
-        return not signs.choices is signs.object is signs.error is UNSET
+        if "choices" in members:
+            return True
+        return "output" not in members and ("object" in members or "error" in members)
 
-    def request(self, body: Body) -> RequestBody:
+    def request(self, body: Document) -> RequestBody:
         """Decode a request body."""
-        request = decode_json(self._request, body)
+        request = body.read(_REQUEST)
         operation, prompt = self._prompt(request)
         limit = self._limits.identity_bytes
         return RequestBody(
@@ -95,19 +94,19 @@ class OpenAiDecoder:
             params=request.params(),
         )
 
-    def response(self, body: Body) -> ResponseBody:
+    def response(self, body: Document) -> ResponseBody:
         """Decode a response body."""
-        return self._read_response(decode_json(self._response, body))
+        return self._read_response(body.read(_RESPONSE))
 
-    def stream(self, chunks: bytes) -> ResponseBody | None:
+    def stream(self, chunks: Document) -> ResponseBody | None:
         """Put the chunks of a streamed answer together; None if they are of another format."""
-        decoded = try_decode_json(self._chunks, chunks)
+        decoded = chunks.try_read(_CHUNKS)
         if not decoded or (decoded[0].choices is UNSET and decoded[0].error is UNSET):
             return None
         return self._read_response(joined_stream(decoded))
 
     def _read_response(self, response: Response) -> ResponseBody:
-        usage = response.usage or Usage()
+        usage = response.usage or _NO_USAGE
         return ResponseBody(
             [ResponseRow(completion=_completion(response))],
             model=bounded(response.model, self._limits.identity_bytes),
@@ -129,6 +128,11 @@ class OpenAiDecoder:
             return None
         text = response.error.code or response.error.type or "error"
         return str(text)[: self._limits.identity_bytes]
+
+
+def _are_items(value: Any) -> bool:
+    """Say whether it is a list of objects: the input of the Responses API, not of embeddings."""
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _joined(prompt: str | list[Any] | UnsetType | None) -> str | None:
@@ -161,11 +165,11 @@ def _functions(message: Message) -> list[Function]:
 def _completion(response: Response) -> str | None:
     if not isinstance(response.choices, list):
         return None
-    texts = (
-        choice.text if choice.message is None else _text(choice.message)
+    texts = [
+        choice.text or "" if choice.message is None else _text(choice.message)
         for choice in response.choices
-    )
-    return "\n".join(text or "" for text in texts)
+    ]
+    return "\n".join(texts)
 
 
 def embedding_params(data: list[Embedding]) -> dict[str, str] | None:

@@ -8,23 +8,24 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import bounded, bounded_count
-from streams.decode.json_body import NULL, is_null, try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.sampling import Sampling
 from streams.decode.texts import failure_code, flat_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 
 class Request(Sampling, gc=False, kw_only=True):
     """Members of a request that are read."""
 
-    input: msgspec.Raw | UnsetType = UNSET
+    input: Any | UnsetType = UNSET
     model: str | None = None
-    instructions: msgspec.Raw = NULL
+    instructions: Any = None
     user: str | None = None
     safety_identifier: str | None = None
 
@@ -39,11 +40,11 @@ class Usage(msgspec.Struct, gc=False):
 class Response(msgspec.Struct, gc=False):
     """Members of a response that are read."""
 
-    output: list[msgspec.Raw] | UnsetType = UNSET
+    output: list[Any] | UnsetType = UNSET
     object: str | None = None
     model: str | None = None
     usage: Usage | None = None
-    error: msgspec.Raw = NULL
+    error: Any = None
 
 
 class Event(msgspec.Struct, gc=False):
@@ -54,32 +55,31 @@ class Event(msgspec.Struct, gc=False):
     delta: Any = None
 
 
+_REQUEST, _RESPONSE = Shape[Request](Request), Shape[Response](Response)
+_EVENTS = Shape[list[Event]](list[Event])
+
+
 class OpenAiResponsesDecoder:
     """Decodes the bodies of ``/v1/responses``."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._request = msgspec.json.Decoder(Request)
-        self._response = msgspec.json.Decoder(Response)
-        self._events = msgspec.json.Decoder(list[Event])
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
-        return signs.input is not UNSET and signs.model is not UNSET
+        return "input" in members and "model" in members
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
-        return signs.output is not UNSET
+        return "output" in members
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body; None without ``input`` and ``model``."""
-        request = try_decode_json(self._request, body)
-        if request is None or isinstance(request.input, UnsetType) or request.model is None:
+        request = body.try_read(_REQUEST)
+        if request is None or request.input is UNSET or request.model is None:
             return None
         limit = self._limits.identity_bytes
-        texts = [
-            flat_text(raw) for raw in (request.instructions, request.input) if not is_null(raw)
-        ]
+        texts = map(flat_text, (request.instructions, request.input))
         return RequestBody(
             "chat",
             [RequestRow(prompt="\n".join(text for text in texts if text))],
@@ -88,16 +88,16 @@ class OpenAiResponsesDecoder:
             params=request.params(),
         )
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body; None if it has no list of ``output``."""
-        response = try_decode_json(self._response, body)
+        response = body.try_read(_RESPONSE)
         if response is None or isinstance(response.output, UnsetType):
             return None
         return self._read(response)
 
-    def stream(self, chunks: bytes) -> ResponseBody | None:
+    def stream(self, chunks: Document) -> ResponseBody | None:
         """Read the last event that holds the whole response, else add the deltas up."""
-        events = try_decode_json(self._events, chunks)
+        events = chunks.try_read(_EVENTS)
         if not events or not events[0].type.startswith("response."):
             return None
         for event in reversed(events):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from config.errors import PoisonRecord
 from streams.decode.batch import tried
+from streams.decode.document import Document
 from streams.decode.event import Refused
 from streams.decode.genai_span import call_of
 from streams.decode.otlp_json import JsonTraces, is_traces
@@ -18,7 +19,7 @@ from streams.decode.otlp_protobuf import ProtobufTraces, looks_like_traces
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from streams.decode.envelope import Attributes
     from streams.decode.event import Event
@@ -27,21 +28,14 @@ if TYPE_CHECKING:
     from streams.roles.base import Record
 
 
-class RawSpan(Protocol):
-    """A span of a record, not yet read."""
-
-    def read(self) -> Span:
-        """Return what it says; a `PoisonRecord` if it is malformed."""
-
-    def alone(self) -> bytes:
-        """Return a record of it alone, its own bytes as they are."""
-
-
 class _Traces(Protocol):
-    """An encoding of traces."""
+    """An encoding of traces; a `PoisonRecord` if the bounds of the spans cannot be told."""
 
-    def spans(self, value: bytes, /) -> Iterator[RawSpan]:
-        """Yield the spans; a `PoisonRecord` if their bounds cannot be told."""
+    def read(self, document: Document, /) -> Iterable[Span | Refused]:
+        """Return what the spans say; one that is malformed is refused alone."""
+
+    def alone(self, value: bytes, /) -> Iterator[Callable[[], bytes]]:
+        """Yield what makes a record of each span alone, its own bytes as they are."""
 
 
 class OtlpFormat:
@@ -53,41 +47,41 @@ class OtlpFormat:
         self._protobuf = ProtobufTraces(bodies.limits.text_bytes)
 
     def events(
-        self, _record: Record, value: bytes, _attributes: Attributes, /
+        self, _record: Record, document: Document, _attributes: Attributes, /
     ) -> list[Event | Refused] | None:
         """Return one event a call; None if the value holds no traces."""
-        coding = self._coding_of(value)
+        coding = self._coding_of(document)
         if coding is None:
             return None
         calls: list[Event | Refused] = []
-        for _, call in self._calls(coding, value):
-            if len(calls) == self._limits.rows:
-                raise poison("too_many_events")
-            calls.append(call)
+        limit = self._limits.identity_bytes
+        for span in coding.read(document):
+            call = span if isinstance(span, Refused) else tried(call_of, span, limit)
+            if call is not None:
+                if len(calls) == self._limits.rows:
+                    raise poison("too_many_events")
+                calls.append(call)
         if len(calls) == 1 and isinstance(calls[0], Refused):
             raise calls[0].error
         return calls
 
     def single(self, value: bytes, numbers: Sequence[int], /) -> Iterator[bytes]:
         """Yield the spans of some calls, each with its resource."""
-        coding, wanted = self._coding_of(value), frozenset(numbers)
-        calls = self._calls(coding, value) if coding is not None else ()
-        for number, (span, _) in enumerate(calls):
-            if number in wanted:
-                yield span.alone()
+        document, wanted = Document(value), frozenset(numbers)
+        coding = self._coding_of(document)
+        if coding is None:
+            return
+        number, limit = 0, self._limits.identity_bytes
+        for span, written in zip(coding.read(document), coding.alone(value), strict=True):
+            if isinstance(span, Refused) or tried(call_of, span, limit) is not None:
+                if number in wanted:
+                    yield written()
+                number += 1
 
-    def _calls(self, coding: _Traces, value: bytes) -> Iterator[tuple[RawSpan, Event | Refused]]:
-        for span in coding.spans(value):
-            call = tried(self._call, span)
-            if call is not None:
-                yield span, call
-
-    def _call(self, span: RawSpan) -> Event | None:
-        return call_of(span.read(), self._limits.identity_bytes)
-
-    def _coding_of(self, value: bytes) -> _Traces | None:
+    def _coding_of(self, document: Document) -> _Traces | None:
+        value = document.text or b""
         if value[:1] == b"{":
-            return self._json if is_traces(value) else None
+            return self._json if is_traces(document) else None
         try:
             return self._protobuf if looks_like_traces(value) else None
         except PoisonRecord:

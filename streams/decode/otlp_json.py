@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from config.errors import PoisonRecord
-from streams.decode.batch import check_item, tried
+from streams.decode.batch import tried
+from streams.decode.document import Document, Shape
 from streams.decode.event import Refused
-from streams.decode.json_body import NULL, decode_json, is_null, try_decode_json
+from streams.decode.json_body import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 Attributes = dict[str, Any]
 _MAX_DEPTH = 16
@@ -35,8 +37,8 @@ class _AnyValue(msgspec.Struct, gc=False):
     boolValue: bool | None = None  # noqa: N815
     intValue: int | str | None = None  # noqa: N815
     doubleValue: float | None = None  # noqa: N815
-    arrayValue: msgspec.Raw = NULL  # noqa: N815
-    kvlistValue: msgspec.Raw = NULL  # noqa: N815
+    arrayValue: Any = None  # noqa: N815
+    kvlistValue: Any = None  # noqa: N815
 
 
 class _KeyValue(msgspec.Struct, gc=False):
@@ -75,11 +77,11 @@ class _Span(msgspec.Struct, gc=False):
 
 
 class _ScopeSpans(msgspec.Struct, gc=False):
-    spans: list[msgspec.Raw] = []
+    spans: list[_Span] = []
 
 
 class _ResourceSpans(msgspec.Struct, gc=False):
-    resource: msgspec.Raw = NULL
+    resource: _Resource | None = None
     scopeSpans: list[_ScopeSpans] = []  # noqa: N815
 
 
@@ -87,91 +89,104 @@ class _Request(msgspec.Struct, gc=False):
     resourceSpans: list[_ResourceSpans]  # noqa: N815
 
 
-class _Signs(msgspec.Struct, gc=False):
-    resourceSpans: msgspec.Raw  # noqa: N815
+class _RawScopeSpans(msgspec.Struct, gc=False):
+    spans: list[msgspec.Raw] = []
 
 
-_SIGNS = msgspec.json.Decoder(_Signs)
-_REQUEST = msgspec.json.Decoder(_Request)
+class _RawResourceSpans(msgspec.Struct, gc=False):
+    resource: msgspec.Raw = msgspec.Raw(b"null")
+    scopeSpans: list[_RawScopeSpans] = []  # noqa: N815
+
+
+class _RawRequest(msgspec.Struct, gc=False):
+    resourceSpans: list[_RawResourceSpans]  # noqa: N815
+
+
+_REQUEST = Shape[_Request](_Request)
+_RAW_REQUEST = msgspec.json.Decoder(_RawRequest)
 _RESOURCE = msgspec.json.Decoder(_Resource | None)
 _SPAN = msgspec.json.Decoder(_Span)
-_ARRAY = msgspec.json.Decoder(_Array)
-_KEY_VALUES = msgspec.json.Decoder(_KeyValues)
+_ARRAY = Shape[_Array](_Array)
+_KEY_VALUES = Shape[_KeyValues](_KeyValues)
 _FAILED_CODES = (2, "STATUS_CODE_ERROR")
 _MAX_DIGITS = 20
 
 
-def is_traces(value: bytes) -> bool:
+def is_traces(document: Document) -> bool:
     """Say whether a JSON value holds traces."""
     try:
-        return try_decode_json(_SIGNS, value) is not None
+        return "resourceSpans" in document.members()
     except PoisonRecord:
         return False
-
-
-class JsonSpan:
-    """A span as it is written, with the attributes of its resource."""
-
-    def __init__(self, raw: msgspec.Raw, resource: Attributes, raw_resource: msgspec.Raw) -> None:
-        self._raw = raw
-        self._resource = resource
-        self._raw_resource = raw_resource
-        self.error: PoisonRecord | None = None
-
-    def read(self) -> Span:
-        """Return what it says.
-
-        Raises
-        ------
-        PoisonRecord
-            If it is malformed.
-        """
-        if self.error is not None:
-            raise self.error
-        return _span(decode_json(_SPAN, self._raw), self._resource)
-
-    def alone(self) -> bytes:
-        """Return traces of this span alone."""
-        return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
-            bytes(self._raw_resource),
-            bytes(self._raw),
-        )
-
-    def check(self) -> None:
-        """Keep why the span by itself is refused."""
-        found = tried(check_item, self._raw)
-        if isinstance(found, Refused):
-            self.error = found.error
 
 
 class JsonTraces:
     """Traces in JSON."""
 
-    def spans(self, value: bytes, /) -> Iterator[JsonSpan]:
-        """Yield the spans.
+    def read(self, document: Document, /) -> Iterable[Span | Refused]:
+        """Return what the spans say.
 
         Raises
         ------
         PoisonRecord
             If the JSON is malformed, but within one span.
         """
-        spans = list(_split(decode_json(_REQUEST, value)))
-        checked = tried(check_item, value)
-        if isinstance(checked, Refused):
-            for span in spans:
-                span.check()
-            if all(span.error is None for span in spans):
-                raise checked.error
-        yield from spans
+        checked = tried(document.check)
+        if not isinstance(checked, Refused) and document.parse():
+            request = document.try_read(_REQUEST)
+            if request is not None:
+                return _read_together(request)
+        return _read_one_by_one(document.text or b"", checked)
+
+    def alone(self, value: bytes, /) -> Iterator[Callable[[], bytes]]:
+        """Yield what writes each span alone."""
+        for group, raw in _raw_spans(value):
+            yield partial(_written, group.resource, raw)
 
 
-def _split(request: _Request) -> Iterator[JsonSpan]:
+def _written(resource: msgspec.Raw, span: msgspec.Raw) -> bytes:
+    return b'{"resourceSpans":[{"resource":%b,"scopeSpans":[{"spans":[%b]}]}]}' % (
+        bytes(resource),
+        bytes(span),
+    )
+
+
+def _read_together(request: _Request) -> Iterator[Span]:
     for group in request.resourceSpans:
-        found = decode_json(_RESOURCE, group.resource)
-        resource = _attributes(found.attributes) if found else {}
+        resource = _attributes(group.resource.attributes) if group.resource else {}
         for scope in group.scopeSpans:
             for span in scope.spans:
-                yield JsonSpan(span, resource, group.resource)
+                yield _span(span, resource)
+
+
+def _read_one_by_one(text: bytes, checked: Refused | None) -> list[Span | Refused]:
+    """Return what spans say that cannot be read together, as some of them are refused."""
+    resources: dict[int, Attributes] = {}
+    spans: list[Span | Refused] = []
+    is_explained = checked is None
+    for group, raw in _raw_spans(text):
+        if id(group) not in resources:
+            resource = decode_json(_RESOURCE, group.resource)
+            resources[id(group)] = _attributes(resource.attributes) if resource else {}
+        bad = None if checked is None else tried(Document(bytes(raw)).check)
+        is_explained |= bad is not None
+        spans.append(tried(_read_alone, raw, resources[id(group)]) if bad is None else bad)
+    if checked is not None and not is_explained:
+        raise checked.error  # the fault lies beside the spans
+    return spans
+
+
+def _read_alone(raw: msgspec.Raw, resource: Attributes) -> Span:
+    return _span(decode_json(_SPAN, raw), resource)
+
+
+def _raw_spans(text: bytes) -> Iterator[tuple[_RawResourceSpans, msgspec.Raw]]:
+    """Yield each span with the group that has its resource."""
+    request = decode_json(_RAW_REQUEST, text)
+    for group in request.resourceSpans:
+        for scope in group.scopeSpans:
+            for span in scope.spans:
+                yield group, span
 
 
 def _span(span: _Span, resource: Attributes) -> Span:
@@ -196,11 +211,12 @@ def _attributes(pairs: list[_KeyValue], depth: int = 0) -> Attributes:
 def _value(value: _AnyValue | None, depth: int) -> Any:
     if value is None or depth > _MAX_DEPTH:
         return None
-    if not is_null(value.arrayValue):
-        items = decode_json(_ARRAY, value.arrayValue).values
+    if value.arrayValue is not None:
+        items = Document(None, value.arrayValue).read(_ARRAY).values
         return [_value(item, depth + 1) for item in items]
-    if not is_null(value.kvlistValue):
-        return _attributes(decode_json(_KEY_VALUES, value.kvlistValue).values, depth + 1)
+    if value.kvlistValue is not None:
+        pairs = Document(None, value.kvlistValue).read(_KEY_VALUES).values
+        return _attributes(pairs, depth + 1)
     if value.intValue is not None:
         return _integer(value.intValue)
     if value.stringValue is not None:
@@ -211,6 +227,8 @@ def _value(value: _AnyValue | None, depth: int) -> Any:
 def _integer(value: int | str) -> int:
     if isinstance(value, int):
         return value
+    if value.isdigit() and value.isascii() and len(value) <= _MAX_DIGITS:
+        return int(value)
     digits = value.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > _MAX_DIGITS:
         return 0

@@ -7,8 +7,10 @@ opentelemetry-proto, ``trace/v1/trace.proto``, ``common/v1/common.proto``.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from streams.decode.batch import tried
 from streams.decode.otlp_json import Span
 from streams.decode.protobuf import (
     BYTES,
@@ -23,8 +25,10 @@ from streams.decode.protobuf import (
 from streams.decode.reasons import poison
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from streams.decode.document import Document
+    from streams.decode.event import Refused
     from streams.decode.otlp_json import Attributes
     from streams.decode.protobuf import Value
 
@@ -62,63 +66,55 @@ def looks_like_traces(value: bytes) -> bool:
     return seen
 
 
-class ProtobufSpan:
-    """A span as it is written, with the attributes of its resource."""
-
-    def __init__(
-        self, raw: memoryview, resource: Attributes, raw_resource: memoryview, text_bytes: int
-    ) -> None:
-        self._raw = raw
-        self._resource = resource
-        self._raw_resource = raw_resource
-        self._text_bytes = text_bytes
-
-    def read(self) -> Span:
-        """Return what it says.
-
-        Raises
-        ------
-        PoisonRecord
-            If it is malformed.
-        """
-        return _span(self._raw, self._resource, self._text_bytes)
-
-    def alone(self) -> bytes:
-        """Return traces of this span alone."""
-        scope = write_field(_SCOPE_SPANS, write_field(_SPANS, self._raw))
-        return write_field(_RESOURCE_SPANS, write_field(_RESOURCE, self._raw_resource) + scope)
-
-
 class ProtobufTraces:
     """Traces in protobuf; texts longer than ``text_bytes`` refuse their span."""
 
     def __init__(self, text_bytes: int) -> None:
         self._text_bytes = text_bytes
 
-    def spans(self, value: bytes, /) -> Iterator[ProtobufSpan]:
-        """Yield the spans.
+    def read(self, document: Document, /) -> Iterator[Span | Refused]:
+        """Yield what the spans say.
 
         Raises
         ------
         PoisonRecord
             If the message is malformed, but within one span.
         """
-        for _, _, group in read_fields(value):
-            yield from self._spans_of(as_bytes(group))
+        for raw_resource, spans in _groups(document.text or b""):
+            resource = _attributes(raw_resource, _RESOURCE_ATTRIBUTES, self._text_bytes)
+            for span in spans:
+                yield tried(_span, span, resource, self._text_bytes)
 
-    def _spans_of(self, group: memoryview) -> Iterator[ProtobufSpan]:
+    def alone(self, value: bytes, /) -> Iterator[Callable[[], bytes]]:
+        """Yield what writes each span alone."""
+        for raw_resource, spans in _groups(value):
+            for span in spans:
+                yield partial(_written, raw_resource, span)
+
+
+def _written(resource: memoryview, span: memoryview) -> bytes:
+    scope = write_field(_SCOPE_SPANS, write_field(_SPANS, span))
+    return write_field(_RESOURCE_SPANS, write_field(_RESOURCE, resource) + scope)
+
+
+def _groups(value: bytes) -> Iterator[tuple[memoryview, Iterator[memoryview]]]:
+    """Yield each resource with its spans."""
+    for _, _, group in read_fields(value):
         raw_resource = memoryview(b"")
         scopes: list[memoryview] = []
-        for number, _, data in read_fields(group):
+        for number, _, data in read_fields(as_bytes(group)):
             if number == _RESOURCE:
                 raw_resource = as_bytes(data)
             elif number == _SCOPE_SPANS:
                 scopes.append(as_bytes(data))
-        resource = _attributes(raw_resource, _RESOURCE_ATTRIBUTES, self._text_bytes)
-        for scope in scopes:
-            for number, _, data in read_fields(scope):
-                if number == _SPANS:
-                    yield ProtobufSpan(as_bytes(data), resource, raw_resource, self._text_bytes)
+        yield raw_resource, _spans_of(scopes)
+
+
+def _spans_of(scopes: Iterable[memoryview]) -> Iterator[memoryview]:
+    for scope in scopes:
+        for number, _, data in read_fields(scope):
+            if number == _SPANS:
+                yield as_bytes(data)
 
 
 def _span(data: memoryview, resource: Attributes, text_bytes: int) -> Span:

@@ -7,48 +7,32 @@ its own first bytes; the content type only decides between formats that have no 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from config.errors import PoisonRecord
 from streams.decode import oip_binary
-from streams.decode.json_body import (
-    check_utf8,
-    decode_json,
-    refuse_duplicate_keys,
-    try_decode_json,
-)
+from streams.decode.document import Document
+from streams.decode.json_body import check_utf8
 from streams.decode.media import Media, media_of
 from streams.decode.model import Part, RequestBody, ResponseBody
 from streams.decode.oip_protobuf import OipProtobufDecoder
 from streams.decode.oip_v2 import OipV2Decoder
 from streams.decode.reasons import poison
-from streams.decode.signs import Signs
 from streams.decode.sse import is_stream, join_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from streams.decode.body import BodyDecoder, Limits
-    from streams.decode.json_body import Body
 
 _JSON_BEGINNINGS = (b"{", b"[")
 _JSON_ENDS = (b"}", b"]", b" ", b"\t", b"\r", b"\n")
-_NULL = b"null"
 #: What tensors have in their beginning; those that have it later are read too, in more passes.
 _TENSORS = b'puts"'  # of inputs and of outputs
 _HEAD_BYTES = 64
-#: Of JSON that is no object.
-_NO_SIGNS = Signs()
 
 T = TypeVar("T", RequestBody, ResponseBody)
-_Reader = tuple[Callable[[Signs], bool], Callable[["Body"], T | None]]
-
-
-class _Halves(msgspec.Struct, gc=False):
-    request: msgspec.Raw
-    response: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+_Reader = tuple[Callable[["Mapping[str, Any]"], bool], Callable[[Document], T | None]]
 
 
 #: Both halves of a body; one that it does not hold is None.
@@ -74,11 +58,8 @@ class BodyReader:
         self._formats = [make(limits) for make in formats]
         self._asking = [(item.asks, item.request) for item in self._formats]
         self._answering = [(item.answers, item.response) for item in self._formats]
-        self._signs = msgspec.json.Decoder(Signs)
-        self._halves = msgspec.json.Decoder(_Halves)
-        self._text = msgspec.json.Decoder(str)
 
-    def read_complete(self, body: bytes, content_type: str | None) -> Bodies:
+    def read_complete(self, body: Document, content_type: str | None) -> Bodies:
         """Return both halves of ``{"request": ..., "response": ...}``.
 
         Raises
@@ -88,13 +69,13 @@ class BodyReader:
         """
         if content_type != "application/json" and media_of(content_type) is not Media.JSON:
             raise poison("wrong_content_type")
-        check_utf8(body)
+        body.check_utf8()
         request, response = self._complete(body)
-        refuse_duplicate_keys(body, _sum_members(request, response))
+        body.refuse_duplicates(_sum_members(request, response))
         return request, response
 
     def read(
-        self, part: Part, body: bytes, content_type: str | None, json_bytes: int | None = None
+        self, part: Part, body: Document, content_type: str | None, json_bytes: int | None = None
     ) -> Bodies:
         """Return what the body of one half says.
 
@@ -103,7 +84,7 @@ class BodyReader:
         part
             Which half it is.
         body
-            The bytes.
+            The bytes, or what they were parsed to.
         content_type
             What the envelope says of it; None if nothing.
         json_bytes
@@ -114,21 +95,24 @@ class BodyReader:
         PoisonRecord
             If it is in no format that is known, or malformed.
         """
-        if not body.startswith(_JSON_BEGINNINGS):
-            other = self._read_other(part, body, content_type)
+        text = body.text
+        if text is not None and not text.startswith(_JSON_BEGINNINGS):
+            other = self._read_other(part, text, content_type)
             if other is not None:
                 return other
-        if part is Part.REQUEST:
-            _check_request_type(content_type, body)
-        if not body.endswith(_JSON_ENDS) and oip_binary.SIGN in body:
-            return self._read_binary(part, body, json_bytes)
+        if part is Part.REQUEST and content_type != "application/json":
+            _check_request_type(content_type, text or b"")
+        if text is None:
+            return self.read_json(part, body)
+        if not text.endswith(_JSON_ENDS) and oip_binary.SIGN in text:
+            return self._read_binary(part, text, json_bytes)
         try:
             return self.read_json(part, body)
         except PoisonRecord:
             # A logger that drops headers and types leaves only this sign of binary tensors.
-            if oip_binary.SIGN not in body:
+            if oip_binary.SIGN not in text:
                 raise
-        return self._read_binary(part, body, json_bytes)
+        return self._read_binary(part, text, json_bytes)
 
     def _read_other(self, part: Part, body: bytes, content_type: str | None) -> Bodies | None:
         """Read what does not begin like JSON; None leaves it to the JSON decoder's reasons."""
@@ -145,7 +129,7 @@ class BodyReader:
             return self._binary.request(body, json_bytes), None
         return None, self._binary.response(body, json_bytes)
 
-    def read_json(self, part: Part, body: bytes) -> Bodies:
+    def read_json(self, part: Part, body: Document) -> Bodies:
         """Read one half in JSON.
 
         Raises
@@ -153,16 +137,16 @@ class BodyReader:
         PoisonRecord
             If it is in no format that is known, or malformed.
         """
-        check_utf8(body)
+        body.check_utf8()
         request: RequestBody | None = None
         response: ResponseBody | None = None
         if part is Part.REQUEST:
-            request = self.request(body)
+            request = self._first(self._asking, body)
             members = request.members
         else:
-            response = self.response(body)
+            response = self._first(self._answering, body)
             members = response.members
-        refuse_duplicate_keys(body, members)
+        body.refuse_duplicates(members)
         return request, response
 
     def read_stream(self, body: bytes) -> ResponseBody:
@@ -174,25 +158,15 @@ class BodyReader:
             If it is in no format that is known, or malformed.
         """
         check_utf8(body)
-        chunks = join_chunks(body)
+        chunks = Document(join_chunks(body))
         for body_format in self._formats:
             response = body_format.stream(chunks)
             if response is not None:
-                refuse_duplicate_keys(chunks, -1)
+                chunks.refuse_duplicates()
                 return response
         raise poison("malformed_stream")
 
-    def request(self, body: Body) -> RequestBody:
-        """Read a request in JSON, leaving duplicate keys to the caller.
-
-        Raises
-        ------
-        PoisonRecord
-            If it is in no format that is known, or malformed.
-        """
-        return self._first(self._asking, body)
-
-    def response(self, body: Body) -> ResponseBody:
+    def response(self, body: Document) -> ResponseBody:
         """Read a response in JSON, leaving duplicate keys to the caller.
 
         Raises
@@ -202,45 +176,45 @@ class BodyReader:
         """
         return self._first(self._answering, body)
 
-    def _first(self, readers: Sequence[_Reader[T]], body: Body) -> T:
-        """Return what the first format reads that knows the body by its signs."""
-        # tensors are the first format: many numbers need no pass that only skips them
-        if _TENSORS in bytes(memoryview(body)[:_HEAD_BYTES]):
+    def _first(self, readers: Sequence[_Reader[T]], body: Document) -> T:
+        """Return what the first format reads that knows the body by its members."""
+        # tensors are the first format: many numbers need no pass that only looks at members
+        if body.text is not None and _TENSORS in body.text[:_HEAD_BYTES]:
             _, read = readers[0]
             found = read(body)
             if found is not None:
                 return found
-        signs = try_decode_json(self._signs, body) or _NO_SIGNS
+        members = body.members()
         for knows, read in readers:
-            found = read(body) if knows(signs) else None
+            found = read(body) if knows(members) else None
             if found is not None:
                 return found
         raise poison("unknown_format")
 
-    def _complete(self, value: bytes) -> tuple[RequestBody | None, ResponseBody | None]:
+    def _complete(self, body: Document) -> Bodies:
         """Return both halves; a request that was refused unread may be null beside its error."""
-        if _TENSORS in value[:_HEAD_BYTES]:
-            both = self._tensors.complete(value)
+        if body.text is not None and _TENSORS in body.text[:_HEAD_BYTES]:
+            both = self._tensors.complete(body)
             if both is not None:
                 return both
-        halves = decode_json(self._halves, value)
-        answer = halves.response
-        if bytes(halves.request) == _NULL:
+        asked, answer = body.member("request"), body.member("response")
+        if asked is None:
+            raise poison("wrong_type")
+        if asked.is_null():
             return None, self._refusal(answer)
-        request = self.request(halves.request)
+        request = self._first(self._asking, asked)
         request.members = -1
-        if isinstance(answer, msgspec.UnsetType) or bytes(answer) == _NULL:
+        if answer is None or answer.is_null():
             return request, None  # refused before the model, or nothing came back
         return request, self._answer(answer)
 
-    def _answer(self, answer: msgspec.Raw) -> ResponseBody:
+    def _answer(self, answer: Document) -> ResponseBody:
         """Read an answer; a text is a stream that a gateway logged as it passed."""
-        if bytes(memoryview(answer)[:1]) != b'"':
-            return self.response(answer)
-        return self.read_stream(decode_json(self._text, answer).encode())
+        stream = answer.as_text()
+        return self.response(answer) if stream is None else self.read_stream(stream.encode())
 
-    def _refusal(self, answer: msgspec.Raw | msgspec.UnsetType) -> ResponseBody:
-        if not isinstance(answer, msgspec.UnsetType):
+    def _refusal(self, answer: Document | None) -> ResponseBody:
+        if answer is not None:
             response = self.response(answer)
             if response.error is not None:
                 return response

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from streams.decode.batch import refusals, tried
 from streams.decode.body import Limits
+from streams.decode.document import Document
 from streams.decode.envelope import (
+    NO_ATTRIBUTES,
     TimeBounds,
     caller,
     client_network,
@@ -62,7 +66,7 @@ class _Source:
         if self.anonymous != _AUTO:
             event.anonymous = self.anonymous == "keep"
         if self.model is not None and not event.attributes.model:
-            event.attributes = event.attributes._replace(model=self.model)
+            event.attributes = replace(event.attributes, model=self.model)
         event.scattered = event.scattered or self.scattered
 
 
@@ -126,10 +130,12 @@ class RecordDecoder:
         PoisonRecord
             If it is of no format that is known, or wrong.
         """
-        attributes = read_headers(record.headers, self._max_identity_bytes)
+        headers = record.headers
+        attributes = read_headers(headers, self._max_identity_bytes) if headers else NO_ATTRIBUTES
+        document = Document(value)
         source = self._sources.get(record.topic) if self._sources else None
         for record_format in self._formats if source is None else source.formats:
-            events = record_format.events(record, value, attributes)
+            events = record_format.events(record, document, attributes)
             if events is None:
                 continue
             if source is not None:

@@ -9,25 +9,23 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import replace
 
 from config.errors import PoisonRecord
+from streams.decode.document import Document, Shape
 from streams.decode.headers import metadata_of
-from streams.decode.json_body import decode_json
 from streams.decode.reasons import poison
 from streams.identity import forwarded_address
 
 if TYPE_CHECKING:
     from config.settings import SourceSettings
     from streams.decode.event import Event
-    from streams.decode.json_body import Body
     from streams.roles.base import Record
 
 Rules = tuple[str, ...]
 
 _MAX_FORWARDED_BYTES = 4096
-_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_VALUE = msgspec.json.Decoder(str | int | list[str])
+_VALUE = Shape[str | int | list[str]](str | int | list[str])
 
 
 class IdentityRules:
@@ -90,7 +88,7 @@ class IdentityRules:
             if address:
                 found["clientip"] = address
         if found:
-            event.attributes = event.attributes._replace(**found)
+            event.attributes = replace(event.attributes, **found)
         return event
 
 
@@ -149,22 +147,17 @@ class _Places:
             raise poison("invalid_utf8") from None
 
 
-def member(body: Body | None, path: str) -> str | None:
+def member(body: Document | None, path: str) -> str | None:
     """Return a text or number of a JSON body by the names that lead to it, joined by dots.
 
     Of a list it is the first text. Bodies that are no JSON objects have no members.
     """
-    if body is None:
-        return None
     try:
         for name in path.split("."):
-            found = decode_json(_MEMBERS, body).get(name)
-            if found is None:
-                return None
-            body = found
-        value = decode_json(_VALUE, body)
+            body = None if body is None else body.member(name)
+        value = None if body is None else body.read(_VALUE)
     except PoisonRecord:
         return None
     if isinstance(value, list):
         return value[0] if value else None
-    return str(value)
+    return None if value is None else str(value)

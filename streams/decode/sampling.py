@@ -8,6 +8,8 @@ another format's does not hide it.
 from __future__ import annotations
 
 from hashlib import sha256
+from operator import attrgetter
+from typing import Any
 
 import msgspec
 
@@ -34,6 +36,8 @@ _PARAMS = (
     "encoding_format",
     "reasoning_effort",
 )
+_values = attrgetter(*_PARAMS)
+_NOTHING = (None,) * len(_PARAMS)
 
 
 class Sampling(msgspec.Struct, gc=False):
@@ -59,16 +63,17 @@ class Sampling(msgspec.Struct, gc=False):
     dimensions: int | None = None
     encoding_format: str | None = None
     reasoning_effort: str | None = None
-    tools: list[msgspec.Raw] | None = None
+    tools: list[Any] | None = None
 
     def params(self) -> dict[str, str] | None:
         """Return what is given, as texts; a bias only as a hash, None if nothing is given."""
-        params = {}
-        for name in _PARAMS:
-            value = getattr(self, name)
-            if value is not None:
-                text = str(value).lower() if isinstance(value, bool) else str(value)
-                params[name] = text[:_PARAM_CHARS]
+        values = _values(self)
+        params: dict[str, str] = {}
+        if values != _NOTHING:
+            for name, value in zip(_PARAMS, values, strict=True):
+                if value is not None:
+                    text = str(value).lower() if isinstance(value, bool) else str(value)
+                    params[name] = text[:_PARAM_CHARS]
         if self.tools:
             params["tools"] = str(len(self.tools))
         if self.logit_bias:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import UNSET
 
-from streams.decode.json_body import try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.reasons import poison
 from streams.decode.tensor import element_count
 from streams.decode.v1 import V1Decoder, answer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 
 class _Tensor(msgspec.Struct, gc=False):
@@ -40,28 +40,30 @@ class _Message(msgspec.Struct, gc=False):
     status: _Status | None = None
 
 
+_MESSAGE = Shape[_Message](_Message)
+
+
 class SeldonV1Decoder:
     """Decodes ``SeldonMessage`` as JSON."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._rows = V1Decoder(limits)
-        self._message = msgspec.json.Decoder(_Message)
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
-        return signs.data is not UNSET or signs.strData is not UNSET
+        return "data" in members or "strData" in members
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
-        return self.asks(signs) or signs.status is not UNSET
+        return self.asks(members) or "status" in members
 
-    def stream(self, chunks: bytes) -> None:
+    def stream(self, chunks: Document) -> None:
         """Leave streams to others: the protocol has none."""
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body; None if it holds no data of Seldon's."""
-        message = try_decode_json(self._message, body)
+        message = body.try_read(_MESSAGE)
         if message is None:
             return None
         if message.strData is not None:
@@ -69,9 +71,9 @@ class SeldonV1Decoder:
         samples = self._samples(message)
         return None if samples is None else RequestBody("predict", self._rows.rows(samples))
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body; None if it holds no data of Seldon's."""
-        message = try_decode_json(self._message, body)
+        message = body.try_read(_MESSAGE)
         if message is None:
             return None
         if message.strData is not None:

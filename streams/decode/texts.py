@@ -6,29 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from streams.decode.json_body import decode_json, is_null, try_decode_json
+from streams.decode.document import Document, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from streams.decode.json_body import Body
-
-#: Members that hold text that a person or a model wrote, in the order they are read.
-_TEXT_MEMBERS = (
-    "text",
-    "refusal",
-    "name",
-    "arguments",
-    "input",
-    "parts",
-    "content",
-    "output",
-    "thinking",
-    "function",
-)
+#: Members that hold text that a person or a model wrote, by the order they are read in.
+_TEXT_MEMBERS = {
+    name: order
+    for order, name in enumerate(
+        (
+            "text",
+            "refusal",
+            "name",
+            "arguments",
+            "input",
+            "parts",
+            "content",
+            "output",
+            "thinking",
+            "function",
+        )
+    )
+}
 _MAX_DEPTH = 32
 _PARAM_CHARS = 64
-_ANY = msgspec.json.Decoder(Any)
 
 
 class _Failure(msgspec.Struct, gc=False):
@@ -36,18 +38,11 @@ class _Failure(msgspec.Struct, gc=False):
     type: str | None = None
 
 
-_FAILURE = msgspec.json.Decoder(_Failure)
+_FAILURE = Shape[_Failure](_Failure)
 
 
-def flat_text(body: Body) -> str:
-    """Return the texts of a message, a list of parts or blocks, or an item, one a line.
-
-    Raises
-    ------
-    PoisonRecord
-        If it is no JSON.
-    """
-    value = decode_json(_ANY, body)
+def flat_text(value: Any) -> str:
+    """Return the texts of a message, a list of parts or blocks, or an item, one a line."""
     return value if isinstance(value, str) else "\n".join(walk_texts(value))
 
 
@@ -56,40 +51,47 @@ def walk_texts(value: Any) -> list[str]:
 
     A tool call's arguments that are an object are given as JSON: they are what the model wrote.
     """
+    if isinstance(value, str):
+        return [value] if value else []
     texts: list[str] = []
     _collect(value, texts, 0)
     return texts
 
 
 def _collect(value: Any, texts: list[str], depth: int) -> None:
-    if isinstance(value, str):
-        if value:
-            texts.append(value)
-    elif depth == _MAX_DEPTH:
+    if depth == _MAX_DEPTH:
         return
+    if isinstance(value, dict):
+        _collect_members(value, texts, depth + 1)
     elif isinstance(value, list):
         for item in value:
-            _collect(item, texts, depth + 1)
-    elif isinstance(value, dict):
-        _collect_members(value, texts, depth + 1)
+            if not isinstance(item, str):
+                _collect(item, texts, depth + 1)
+            elif item:
+                texts.append(item)
 
 
 def _collect_members(members: dict[str, Any], texts: list[str], depth: int) -> None:
-    for name in _TEXT_MEMBERS:
-        if name not in members:
-            continue
+    for name in _text_members(members):
         member = members[name]
         if isinstance(member, dict):
             texts.append(msgspec.json.encode(member).decode())
-        elif member is not None:
+        elif not isinstance(member, str):
             _collect(member, texts, depth)
+        elif member:
+            texts.append(member)
 
 
-def failure_code(error: Body, limit: int) -> str | None:
+def _text_members(members: dict[str, Any]) -> list[str]:
+    names = [name for name in members if name in _TEXT_MEMBERS]
+    return names if len(names) < 2 else sorted(names, key=_TEXT_MEMBERS.__getitem__)
+
+
+def failure_code(error: Any, limit: int) -> str | None:
     """Return code or type of an error object; its message may quote the prompt and is not read."""
-    if is_null(error):
+    if error is None:
         return None
-    failure = try_decode_json(_FAILURE, error)
+    failure = Document(None, error).try_read(_FAILURE)
     text = (failure.code or failure.type) if failure else None
     return str(text or "error")[:limit]
 

@@ -15,16 +15,17 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from streams.decode.body import INT32_MAX
-from streams.decode.json_body import try_decode_json
+from streams.decode.document import Shape
 from streams.decode.model import RequestBody, RequestRow, ResponseBody, ResponseRow
 from streams.decode.oip_v2 import LABEL_NAMES, MAX_SCORES, SCORE_NAMES
 from streams.decode.reasons import poison
 from streams.decode.tensor import MAX_DIMENSIONS, flatten, pack
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from streams.decode.body import Limits
-    from streams.decode.json_body import Body
-    from streams.decode.signs import Signs
+    from streams.decode.document import Document
 
 _FLOAT64_BYTES = 8
 _NUMBERS = {int, float}
@@ -39,36 +40,37 @@ class _Response(msgspec.Struct, gc=False):
     model_name: str | UnsetType | None = UNSET
 
 
+_REQUEST, _RESPONSE = Shape[_Request](_Request), Shape[_Response](_Response)
+
+
 class V1Decoder:
     """Decodes V1 JSON bodies."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._request = msgspec.json.Decoder(_Request)
-        self._response = msgspec.json.Decoder(_Response)
 
-    def asks(self, signs: Signs) -> bool:
+    def asks(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a request of this format."""
-        return signs.instances is not UNSET
+        return "instances" in members
 
-    def answers(self, signs: Signs) -> bool:
+    def answers(self, members: Mapping[str, Any]) -> bool:
         """Say whether a body may be a response of this format."""
-        return signs.predictions is not UNSET
+        return "predictions" in members
 
-    def stream(self, chunks: bytes) -> None:
+    def stream(self, chunks: Document) -> None:
         """Leave streams to others: the protocol has none."""
 
-    def request(self, body: Body) -> RequestBody | None:
+    def request(self, body: Document) -> RequestBody | None:
         """Decode a request body; None if it has no list of ``instances``."""
-        request = try_decode_json(self._request, body)
+        request = body.try_read(_REQUEST)
         if request is None:
             return None
         members = -1 if any(isinstance(item, dict | str) for item in request.instances) else 1
         return RequestBody("predict", self.rows(request.instances), members)
 
-    def response(self, body: Body) -> ResponseBody | None:
+    def response(self, body: Document) -> ResponseBody | None:
         """Decode a response body; None if it has no list of ``predictions``."""
-        response = try_decode_json(self._response, body)
+        response = body.try_read(_RESPONSE)
         if response is None:
             return None
         self._check_rows(response.predictions)

@@ -34,16 +34,14 @@ class Waiting:
     chunk: Chunk
     frames: list[pa.RecordBatch]
     arrived_s: float
+    rows: int
+    size_bytes: int
 
-    @property
-    def rows(self) -> int:
-        """Rows of all frames."""
-        return sum(frame.num_rows for frame in self.frames)
-
-    @property
-    def size_bytes(self) -> int:
-        """What it holds in memory, about."""
-        return sum(len(record.value or b"") for record in self.chunk.records)
+    @classmethod
+    def of(cls, chunk: Chunk, frames: list[pa.RecordBatch], arrived_s: float) -> Waiting:
+        """Count what a chunk holds: it is asked for again and again."""
+        rows = sum(frame.num_rows for frame in frames)
+        return cls(chunk, frames, arrived_s, rows, sum(frame.nbytes for frame in frames))
 
 
 class Backlog:
@@ -67,7 +65,7 @@ class Backlog:
 
     async def put(self, chunk: Chunk, frames: list[pa.RecordBatch]) -> None:
         """Add a chunk, then wait until there is room for another."""
-        waiting = Waiting(chunk, frames, self._clock())
+        waiting = Waiting.of(chunk, frames, self._clock())
         self._waiting.setdefault(chunk.source, []).append(waiting)
         self._size_bytes += waiting.size_bytes
         self._changed.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -78,15 +79,18 @@ class Delivery:
             by_target.setdefault(frame.target, []).append(frame)
         await asyncio.gather(
             *(self._send_in_order(frames) for frames in by_target.values()),
-            *(self._send_letter(record, error) for record, error in refused),
-            *(self._send_half(half) for half in halves),
+            self._send_letters(refused),
+            self._send_halves(halves),
         )
 
-    async def _send_half(self, half: Decoded) -> None:
+    async def _send_halves(self, halves: Sequence[Decoded]) -> None:
+        sends = [partial(self._send_half, half) for half in halves]
+        for send, queued in zip(sends, [await _queued(send) for send in sends], strict=True):
+            await until_acknowledged(send, queued)
+
+    async def _send_half(self, half: Decoded) -> asyncio.Future[object]:
         value, partition = pack_half(half), place_of(half, self._partitions)
-        await until_acknowledged(
-            lambda: self._producer.send(HALVES, value, partition=partition, headers=_HALF_HEADERS)
-        )
+        return await self._producer.send(HALVES, value, partition=partition, headers=_HALF_HEADERS)
 
     async def _send_in_order(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -101,18 +105,42 @@ class Delivery:
 
             await until_acknowledged(send)
 
-    async def _send_letter(self, record: Record, error: PoisonRecord) -> None:
-        try:
-            await until_acknowledged(lambda: self._dead_letters.send(record, error, STAGE))
-        except MessageSizeTooLargeError:
-            # The record filled its topic's limit, so there is no room for our headers.
-            cut = PoisonRecord(error.reason, f"{error.detail}; its value was left out for its size")
-            bare = Revalued(record, None)
-            await until_acknowledged(lambda: self._dead_letters.send(bare, cut, STAGE))
+    async def _send_letters(self, refused: Sequence[tuple[Record, PoisonRecord]]) -> None:
+        sends = [partial(self._dead_letters.send, *letter, STAGE) for letter in refused]
+        queued = [await _queued(send) for send in sends]
+        for send, first, (record, error) in zip(sends, queued, refused, strict=True):
+            try:
+                await until_acknowledged(send, first)
+            except MessageSizeTooLargeError:
+                # The record filled its topic's limit, so there is no room for our headers.
+                why = f"{error.detail}; its value was left out for its size"
+                cut, bare = PoisonRecord(error.reason, why), Revalued(record, None)
+                await until_acknowledged(partial(self._dead_letters.send, bare, cut, STAGE))
 
 
-async def until_acknowledged(send: Send) -> None:
+async def _queued(send: Send) -> asyncio.Future[object]:
+    """Queue one of many; what fails at once fails in the future.
+
+    One after the other: of thousands that wait together for room in aiokafka's batch, all would
+    be woken up whenever there is room for a few.
+    """
+    try:
+        return await send()
+    except (KafkaError, Transient) as error:
+        failed: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        failed.set_exception(error)
+        return failed
+
+
+async def until_acknowledged(send: Send, queued: asyncio.Future[object] | None = None) -> None:
     """Call ``send`` until the broker acknowledges; wait longer after each failure.
+
+    Parameters
+    ----------
+    send
+        Queues the record.
+    queued
+        What it returned, if it was called before.
 
     Raises
     ------
@@ -122,7 +150,7 @@ async def until_acknowledged(send: Send) -> None:
     backoff_s = _FIRST_BACKOFF_S
     while True:
         try:
-            await (await send())
+            await (queued or await send())
         except MessageSizeTooLargeError:
             raise
         except Transient as error:
@@ -136,5 +164,6 @@ async def until_acknowledged(send: Send) -> None:
             backoff_s = min(backoff_s * 2, MAX_BACKOFF_S)
         else:
             return
+        queued = None
         log.warning("ingest.delivery_retried", reason=reason, delay_s=delay_s)
         await asyncio.sleep(delay_s)

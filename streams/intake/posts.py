@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from config.errors import PoisonRecord
+from streams.decode.document import Document
 from streams.decode.envelope import is_structured, join_id, part_of, read_headers, unwrap
 from streams.decode.json_body import check_utf8, decode_json
 from streams.decode.reasons import poison
@@ -60,7 +61,7 @@ class CloudEventsReader:
         made = _kafka_headers(headers)
         attributes = read_headers(made, self._limit)
         if is_structured(attributes):
-            attributes, _ = unwrap(body, attributes, self._limit)
+            attributes, _ = unwrap(Document(body), attributes, self._limit)
         part_of(attributes)
         return [Post(body, made, join_id(attributes))]
 
@@ -121,7 +122,8 @@ class LiteLlmReader:
         call = call.strip()
         if not call.startswith(b"{"):
             raise poison("wrong_type")
-        places = (member(call, path) for path in _LITELLM_ORDER)
+        document = Document(call)
+        places = (member(document, path) for path in _LITELLM_ORDER)
         place = next((found for found in places if found), "")
         return Post(call, [("content-type", b"application/json")], place)
 

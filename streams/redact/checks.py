@@ -19,8 +19,6 @@ IBAN_LENGTHS = {
 }  # fmt: skip
 _MAX_OCTET = 255
 _SSN_RESERVED = 900
-_DATE_DIGITS = 8
-_PHONE_DIGITS = range(7, 16)
 
 
 def luhn(digits: str) -> bool:
@@ -105,12 +103,28 @@ def is_ipv6(found: str) -> bool:
         return False
 
 
-def is_long_phone(found: str) -> bool:
-    """Say whether a number has more digits than a date."""
-    return is_phone(found) and sum(map(str.isdigit, found)) > _DATE_DIGITS
+def phone_length(found: str, least: int = 7, most: int = 15) -> int:
+    """Return how many characters are a telephone number: the groups that it has digits for.
+
+    What follows may be another number. ITU-T E.164 allows 15 digits; an extension counts extra.
+
+    Examples
+    --------
+    >>> phone_length("+44 20 7946 0958 1234567890")
+    16
+    """
+    end = digits = 0
+    for place, (character, following) in enumerate(zip(found, found[1:] + " ", strict=True), 1):
+        if character == "x":
+            return len(found) if end else 0
+        digits += character.isdigit()
+        if digits > most:
+            break
+        if digits >= least and character.isdigit() and not following.isdigit():
+            end = place
+    return end
 
 
-def is_phone(found: str) -> bool:
-    """Say whether a number is as long as telephone numbers are (ITU-T E.164)."""
-    number = found.lower().partition("x")[0]
-    return sum(map(str.isdigit, number)) in _PHONE_DIGITS
+def trunk_length(found: str) -> int:
+    """Return how many characters are a number with a trunk prefix; 0 for a date."""
+    return phone_length(found, least=9, most=13)

@@ -13,9 +13,9 @@ from streams.redact.checks import (
     is_card,
     is_ipv4,
     is_ipv6,
-    is_long_phone,
-    is_phone,
     is_ssn,
+    phone_length,
+    trunk_length,
 )
 
 if TYPE_CHECKING:
@@ -38,12 +38,28 @@ def _if(check: Callable[[str], bool]) -> Callable[[str], int]:
     return lambda found: len(found) if check(found) else 0
 
 
+_EXTENSION = r"(?:x\d{1,5})?"
+#: Numbers that their form alone gives away.
 _PHONES = (
-    r"\+\d[\d ().-]{6,18}\d(?:x\d{1,5})?",
+    r"\+\d[\d ().-]{6,18}\d" + _EXTENSION,
     # the international prefix in digits (ITU-T E.123) is a plus, if the country stands alone
-    r"\b00[1-9]\d{0,2}[ .-][\d ().-]{4,16}\d\b",
-    r"\(\d{2,4}\) ?\d{3,4}[ .-]\d{3,4}(?:x\d{1,5})?\b",
-    r"\b\d{3}[.-]\d{3}[.-]\d{4}(?:x\d{1,5})?\b",
+    r"\b00[1-9]\d{0,2}[ .-][\d ().-]{4,16}\d" + _EXTENSION + r"\b",
+    # an area in brackets, which is no year
+    r"\((?:0\d{1,4}|\d{3})\)[ ./-]{0,2}(?:\d{2,4}[ .-])?\d{3,9}(?:[ .-]\d{2,4}){0,3}"
+    + _EXTENSION
+    + r"\b",
+    r"\(\d{2}\) ?\d{4,5}[ -]?\d{4}\b",
+    r"\b\d{3}[.-]\d{3}[.-]\d{4}" + _EXTENSION + r"\b",
+    r"\b[2-9]\d{2} [2-9]\d{2} \d{4}\b",
+)
+#: Numbers with the trunk prefix, a zero. Those of fewer digits than these are dates.
+_TRUNK = (
+    r"0\d{1,4}(?: \d{2,4}){2,4}",
+    r"0\d{1,4}(?:\.\d{2,4}){2,4}",
+    r"0\d{1,4}(?:-\d{2,4}){2,4}",
+    r"0\d{1,4}[/-] ?\d{2,4}(?: \d{2,4}){1,3}",
+    r"0[1-9]\d{0,4}[/ -]\d{5,8}",
+    r"0[1-9]\d{8,9}",
 )
 
 KINDS: tuple[Kind, ...] = (
@@ -72,6 +88,9 @@ KINDS: tuple[Kind, ...] = (
         r"\b[A-Za-z]{2}\d{2} ?[A-Za-z0-9]{4}(?: ?[A-Za-z0-9]{4}){1,6}(?: ?[A-Za-z0-9]{1,3})?\b",
         iban_length,
     ),
+    # where its form tells, apart from numbers beside it
+    Kind("card", r"\b\d{12,19}\b|\b\d{4}[ -]\d{6}[ -]\d{4,5}\b", _if(is_card)),
+    Kind("card", r"\b(?:\d{4}[ -]){3}\d{1,4}\b", _if(is_card)),
     Kind("card", r"\b\d(?:[ -]?\d){11,18}\b", _if(is_card)),
     Kind("ssn", r"\b\d{3}-\d{2}-\d{4}\b", _if(is_ssn)),
     # longer runs are object identifiers and the like: matched whole, so that no part is taken
@@ -79,21 +98,17 @@ KINDS: tuple[Kind, ...] = (
     Kind("ip", r"\b[0-9A-Fa-f]{0,4}:(?:[0-9A-Fa-f]{0,4}:){1,6}[0-9A-Fa-f]{1,4}\b", _if(is_ipv6)),
     # personal data by its form alone
     Kind("email", r"[A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b"),
-    Kind("phone", "|".join(_PHONES), _if(is_phone)),
-    # shorter ones are dates
-    Kind(
-        "phone",
-        r"\b0\d{1,3}(?:[ .-]\d{2,4}){2,4}\b|\b0[1-9]\d{0,4}[/ -]\d{6,8}\b",
-        _if(is_long_phone),
-    ),
+    Kind("phone", "|".join(_PHONES), phone_length),
+    # not behind the rest of a time or of an amount
+    Kind("phone", r"(?:^|[^\w:.,/$-])((?:" + "|".join(_TRUNK) + r")\b)", trunk_length),
     # a local number is one only by the word beside it
     Kind(
         "phone",
         r"(?i)\b(?:phone|tel|telephone|mobile|cell|fax|desk|call(?: \w+)? (?:on|at)"
         r"|answering at|registered)\b(?: number)?[\s:#.]{1,4}([+(]?\d[\d ().-]{5,17}\d)",
-        _if(is_phone),
+        phone_length,
     ),
     Kind(
-        "phone", r"(?i)([+(]?\b\d[\d ().-]{5,17}\d)[ -](?:office|fax|mobile|cell)\b", _if(is_phone)
+        "phone", r"(?i)([+(]?\b\d[\d ().-]{5,17}\d)[ -](?:office|fax|mobile|cell)\b", phone_length
     ),
 )

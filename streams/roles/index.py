@@ -16,6 +16,7 @@ from config.errors import PoisonRecord
 from streams.content.access import access_row
 from streams.content.retention import Retention
 from streams.dlq import DeadLetters
+from streams.dlq_marks import is_mark
 from streams.frames import AUDIT_SCHEMA, decode_frame
 from streams.ledger.note import ensure_signer
 from streams.ledger.publish import Publisher
@@ -158,7 +159,7 @@ def build_rows(
 
 def _rows(record: Record, namespace: str) -> list[Row]:
     if record.topic.endswith(DLQ_SUFFIX):
-        return [dead_letter_row(record, namespace)]
+        return [] if is_mark(record) else [dead_letter_row(record, namespace)]
     if record.topic == AUDIT:
         return audit_rows(decode_frame(record.value, AUDIT_SCHEMA), namespace)
     if record.topic == ACCESS:

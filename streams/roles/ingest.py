@@ -197,7 +197,8 @@ class IngestRole:
         for run in self._runs(owned, chunk):
             start, stop = run.at[0], run.at[-1] + 1
             self._take_rows(owned, records[done:start], taken)
-            self._take_run(owned, run, records[start:stop], taken)
+            if not self._take_run(owned, run):
+                self._take_rows(owned, records[start:stop], taken)
             done = stop
         self._take_rows(owned, records[done:], taken)
         self.counts["records"] += len(records)
@@ -216,13 +217,14 @@ class IngestRole:
             run = self._run_decoder.decode(chunk.records)
         return iter(()) if run is None else run.pieces()
 
-    def _take_run(self, owned: _Owned, run: Run, records: Sequence[Record], taken: _Taken) -> None:
-        told = owned.joiner.add_run(run, max(record.timestamp for record in records))
+    def _take_run(self, owned: _Owned, run: Run) -> bool:
+        """Tell a run; False if its records must be told one by one."""
+        told = owned.joiner.add_run(run, int(run.broker_ms.max()))
         if told is None:
-            self._take_rows(owned, records, taken)
-            return
+            return False
         owned.builder.add_run(run, told)
         self.counts["interactions"] += len(told)
+        return True
 
     def _take_rows(self, owned: _Owned, records: Sequence[Record], taken: _Taken) -> None:
         joiner, add = owned.joiner, owned.builder.add

@@ -9,6 +9,7 @@ import numpy as np
 
 from streams.columns import NUMERIC_DTYPES
 from streams.decode.body import Limits
+from streams.decode.document import Document
 from streams.decode.envelope import (
     TimeBounds,
     caller,
@@ -17,7 +18,6 @@ from streams.decode.envelope import (
     part_of,
     read_headers,
 )
-from streams.decode.json_body import check_utf8, refuse_duplicate_keys
 from streams.decode.media import Media, media_of
 from streams.decode.model import Part
 from streams.decode.oip_v2 import OipV2Decoder
@@ -90,11 +90,12 @@ class RequestReader:
             raise poison("too_large")
         if media_of(attributes.content_type) is not Media.JSON:
             raise poison("wrong_content_type")
-        check_utf8(value)
-        body = self._decoder.request(value)
+        document = Document(value)
+        document.check_utf8()
+        body = self._decoder.request(document)
         if body is None:
             raise poison("unknown_format")
-        refuse_duplicate_keys(value, body.members)
+        document.refuse_duplicates(body.members)
         rows = [self._row(row.input, row.input_dtype) for row in body.rows]
         stacked = np.stack(rows).astype(np.float32) * self._scale
         return ModelInput(value, stacked.reshape(-1, *self._shape))

@@ -18,6 +18,7 @@ from mode import Service
 from mode.utils.futures import notify
 
 from config.errors import Fatal
+from streams.records import Fetched
 from streams.transport.ledger import OffsetLedger
 from streams.transport.message import BatchMessage
 from streams.transport.thread import FetchThread
@@ -84,7 +85,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is untyped here
                 continue
             self._track_end_offset(tp)
             if self._is_batch(tp):
-                await self._deliver_chunk(tp, batch, generation_id)
+                await self._deliver_chunk(tp, _chunk(batch), generation_id)
             else:
                 await self._deliver_records(tp, batch, generation_id)
 
@@ -102,7 +103,7 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is untyped here
     async def _deliver_chunk(self, tp: Any, batch: Sequence[Any], generation_id: int) -> None:
         expected = self._read_offset[tp]
         if expected is not None and batch[0].offset < expected:
-            batch = [record for record in batch if record.offset >= expected]
+            batch = _since(batch, expected)
         if not batch:
             return
         message = BatchMessage(tp, batch, generation_id)
@@ -268,3 +269,14 @@ class BatchConsumer(Consumer):  # type: ignore[misc]  # faust is untyped here
         # On the consumer's own thread: its futures are not safe to touch from this one.
         found: Exception | None = await self._thread.call_thread(check)
         return found
+
+
+def _chunk(batch: Sequence[Any]) -> Sequence[Any]:
+    """Return what was fetched as it is, or the list of records of an old broker."""
+    return batch[0] if isinstance(batch[0], Fetched) else batch
+
+
+def _since(batch: Sequence[Any], offset: int) -> Sequence[Any]:
+    if isinstance(batch, Fetched):
+        return batch.since(offset)
+    return [record for record in batch if record.offset >= offset]

@@ -10,7 +10,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from config.errors import Transient
-from streams.identity import load_pseudonyms
+from streams.identity import load_epochs
 from streams.verdicts.follow import Follower
 from streams.verdicts.judgement import Judgement
 from streams.verdicts.table import VerdictTable
@@ -46,7 +46,7 @@ class VerdictClient:
         self._table = VerdictTable(settings.verdicts.max_entries)
         self._follower = Follower(self._table, settings.kafka)
         self._judgement = Judgement(self._table, settings.verdicts, self._follower.age_s)
-        self._pseudonym = load_pseudonyms(settings).of
+        self._pseudonyms = load_epochs(settings).of
         self._loop = asyncio.new_event_loop()
         self._task: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="verdicts", daemon=True)
@@ -84,7 +84,7 @@ class VerdictClient:
 
     def of_name(self, name: str, tenant: str | None = None) -> Answer:
         """Return what to do with a client, by the name that the gateway knows."""
-        return self._judgement.of(self._pseudonym("client", name), tenant)
+        return self._judgement.of_any(self._pseudonyms("client", name), tenant)[1]
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

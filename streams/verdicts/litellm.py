@@ -81,19 +81,22 @@ class LiteLLMAdapter:
     ----------
     settings
         Where the proxy is; its key never appears in logs.
-    pseudonym
-        Turns a customer's name into the pseudonym that verdicts use.
+    pseudonyms
+        Turns a customer's name into the pseudonyms that verdicts may use.
     memory
         File that remembers whom this adapter has blocked.
     """
 
     def __init__(
-        self, settings: LiteLLMSettings, pseudonym: Callable[[str, str], str], memory: Path
+        self,
+        settings: LiteLLMSettings,
+        pseudonyms: Callable[[str, str], tuple[str, ...]],
+        memory: Path,
     ) -> None:
         self._url = checked_url("litellm", settings.url, allow_private=settings.allow_private)
         self._key = settings.key
         self._private = settings.allow_private
-        self._pseudonym = pseudonym
+        self._pseudonyms = pseudonyms
         self._memory = memory
         self._ours: set[str] = set(_read(memory))
         # A client who shares the adapter's own key cannot be blocked by it.
@@ -123,7 +126,7 @@ class LiteLLMAdapter:
         wanted = {
             caller.name
             for caller in callers
-            if self._pseudonym("client", caller.client) in blocked
+            if not blocked.isdisjoint(self._pseudonyms("client", caller.client))
             and caller.identity != self._own_key
         }
         held = {caller.name for caller in callers if caller.blocked}

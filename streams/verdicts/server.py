@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import web
 
-from streams.identity import load_pseudonyms
+from streams.identity import load_epochs
 from streams.metrics.catalogue import BUILD
 from streams.respond.times import iso
 from streams.selfwatch.vitals import report
@@ -47,18 +47,18 @@ class VerdictServer:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        pseudonym = load_pseudonyms(settings).of
+        pseudonyms = load_epochs(settings).of
         self.table = VerdictTable(settings.verdicts.max_entries)
         self.follower = Follower(self.table, settings.kafka)
         judgement = Judgement(self.table, settings.verdicts, self.follower.age_s)
-        self._service = VerdictService(judgement, self.follower, pseudonym)
+        self._service = VerdictService(judgement, self.follower, pseudonyms)
         self._envoy: EnvoyFile | None = None
         self._litellm: LiteLLMAdapter | None = None
         if settings.verdicts.envoy_file is not None:
             self._envoy = EnvoyFile(settings.verdicts.envoy_file, settings.verdicts.envoy_header)
         if settings.verdicts.litellm is not None:
             memory = settings.home / "state" / "litellm-blocked.json"
-            self._litellm = LiteLLMAdapter(settings.verdicts.litellm, pseudonym, memory)
+            self._litellm = LiteLLMAdapter(settings.verdicts.litellm, pseudonyms, memory)
         self.port = 0
 
     async def run(self, started: asyncio.Event | None = None) -> None:

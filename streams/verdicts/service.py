@@ -1,7 +1,7 @@
 """The lookup service: REST on loopback for gateways that are not in Python.
 
 ``GET /v1/verdicts/CLIENT`` answers for a pseudonym, ``GET /v1/verdicts?client=NAME`` for the name
-that the gateway knows the client by (its pseudonym is made here and the name forgotten),
+that the gateway knows the client by (its pseudonyms are made here and the name forgotten),
 ``POST /v1/verdicts`` for many pseudonyms at once. ``GET /healthz`` is 200 once the table is warm,
 ``GET /metrics`` is for Prometheus.
 """
@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streams.metrics.catalogue import VERDICT_LOOKUP_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from streams.verdicts.follow import Follower
     from streams.verdicts.judgement import Judgement
@@ -46,16 +46,19 @@ class VerdictService:
         Gives the answers.
     follower
         Tells whether the table is warm.
-    pseudonym
-        Turns a client's name into its pseudonym.
+    pseudonyms
+        Turns a client's name into its pseudonyms under every key.
     """
 
     def __init__(
-        self, judgement: Judgement, follower: Follower, pseudonym: Callable[[str, str], str]
+        self,
+        judgement: Judgement,
+        follower: Follower,
+        pseudonyms: Callable[[str, str], tuple[str, ...]],
     ) -> None:
         self._judgement = judgement
         self._follower = follower
-        self._pseudonym = pseudonym
+        self._pseudonyms = pseudonyms
 
     def app(self) -> web.Application:
         """Return the web application."""
@@ -68,19 +71,20 @@ class VerdictService:
         return app
 
     async def _one(self, request: web.Request) -> web.Response:
-        return self._answered(request.match_info["client"], request)
+        client = request.match_info["client"]
+        if len(client) > MAX_CLIENT_CHARS:
+            return _refused("client is 1 to 512 characters")
+        return self._answered((client,), request)
 
     async def _named(self, request: web.Request) -> web.Response:
         name = request.query.get("client", "")
         if not 0 < len(name) <= MAX_CLIENT_CHARS:
             return _refused("client is 1 to 512 characters")
-        return self._answered(self._pseudonym("client", name), request)
+        return self._answered(self._pseudonyms("client", name), request)
 
-    def _answered(self, client: str, request: web.Request) -> web.Response:
+    def _answered(self, clients: Sequence[str], request: web.Request) -> web.Response:
         started_s = time.perf_counter()
-        if len(client) > MAX_CLIENT_CHARS:
-            return _refused("client is 1 to 512 characters")
-        answer = self._judgement.of(client, request.query.get("tenant"))
+        client, answer = self._judgement.of_any(clients, request.query.get("tenant"))
         body = _encoder.encode({"client": client, **_fields(answer)})
         VERDICT_LOOKUP_SECONDS.observe(time.perf_counter() - started_s)
         return web.Response(body=body, content_type="application/json")

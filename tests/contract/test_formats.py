@@ -7,19 +7,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-import msgspec
 import pytest
 
 from config.errors import PoisonRecord
 from config.settings import IngestSettings, SourceSettings
 from streams.decode.body import Limits
+from streams.decode.document import Document
 from streams.decode.envelope import read_headers
 from streams.decode.formats import BODIES, RECORDS
-from streams.decode.json_body import try_decode_json
 from streams.decode.model import Part
 from streams.decode.reader import BodyReader
 from streams.decode.reasons import REASONS
-from streams.decode.signs import Signs
 from tests.unit.decode.producers import (
     CALL,
     GENAI,
@@ -65,7 +63,7 @@ def reason_of(call: Callable[[], object]) -> str | None:
 
 def events_of(name: str, item: Any) -> Any:
     read = RECORDS[name](BodyReader(LIMITS, BODIES)).events
-    return read(item, item.value, read_headers(item.headers, 512))
+    return read(item, Document(item.value), read_headers(item.headers, 512))
 
 
 def test_every_format_has_samples_a_setting_and_a_line_in_the_documentation() -> None:
@@ -151,10 +149,10 @@ def test_events_say_what_the_pipeline_needs(name: str) -> None:
 @pytest.mark.parametrize("junk", [b"{}", b"[]", b"1", b"null", b'"x"', b'{"zzz":1}'])
 def test_a_body_format_leaves_json_of_others_alone(make: Any, junk: bytes) -> None:
     body_format = make(LIMITS)
-    signs = try_decode_json(msgspec.json.Decoder(Signs), junk) or Signs()
-    assert not (body_format.asks(signs) and body_format.request(junk))
-    assert not (body_format.answers(signs) and body_format.response(junk))
-    assert body_format.stream(b"[" + junk + b"]") is None
+    for body in (Document(junk), Document(None, json.loads(junk))):
+        assert not (body_format.asks(body.members()) and body_format.request(body))
+        assert not (body_format.answers(body.members()) and body_format.response(body))
+    assert body_format.stream(Document(b"[" + junk + b"]")) is None
 
 
 @pytest.mark.parametrize("make", BODIES)
@@ -162,4 +160,4 @@ def test_a_body_format_leaves_json_of_others_alone(make: Any, junk: bytes) -> No
 def test_a_body_format_raises_only_reasons(make: Any, junk: bytes) -> None:
     body_format = make(LIMITS)
     for read in (body_format.request, body_format.response):
-        assert reason_of(lambda read=read: read(junk)) in {None, *REASONS}
+        assert reason_of(lambda read=read: read(Document(junk))) in {None, *REASONS}

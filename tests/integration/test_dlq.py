@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from streams.dlq_marks import is_mark
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import ROOT, Reader, Worker, create_topics, read_until
+from tests.integration.ingesting import ROOT, Reader, Worker, create_topics, read_until, settings_of
 from tests.unit.decode.records import EVENT, headers_of
 
 if TYPE_CHECKING:
@@ -39,10 +40,7 @@ def topic(broker: str) -> str:
 @pytest.fixture
 def environment(broker: str, topic: str, tmp_path: Path) -> dict[str, str]:
     return {
-        "VEDETTE_HOME": str(tmp_path),
-        "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-        "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-        "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+        **settings_of(broker, tmp_path),
         "VEDETTE_INGEST__TOPICS": json.dumps([topic]),
     }
 
@@ -88,7 +86,11 @@ async def post(broker: str, topic: str, bodies: list[bytes]) -> None:
 
 
 def letters(broker: str, topic: str, count: int) -> list[Any]:
-    return asyncio.run(read_until(broker, dlq(topic), lambda records: len(records) >= count))
+    def ours(records: list[Any]) -> list[Any]:
+        return [record for record in records if not is_mark(record)]
+
+    found = asyncio.run(read_until(broker, dlq(topic), lambda items: len(ours(items)) >= count))
+    return ours(found)
 
 
 def test_letters_are_listed_shown_and_replayed_without_going_round(
@@ -125,9 +127,58 @@ def test_letters_are_listed_shown_and_replayed_without_going_round(
     headers = dict(again.headers)
     assert (again.value, headers["vedette-replayed"]) == (b"{", b"1")
     assert headers["__dlq.errors.delivery.count"] == b"2"
-    text = command("dlq", "replay", topic, "--reason", "truncated_json", "--limit", "1")
-    assert "1 replayed" in text
+    assert "0 replayed, 3 left alone" in command("dlq", "replay", topic)
     assert patient.end(signal.SIGTERM) == 0
+    listed = [json.loads(line) for line in command("dlq", "list", topic, "--json").splitlines()]
+    assert [(item["replays"], item["replayed_at"] is None) for item in listed] == [
+        (0, False),
+        (0, False),
+        (1, True),
+    ]
+    assert listed[0]["replayed_at"] in command("dlq", "show", listed[0]["id"])
+
+
+def test_what_was_replayed_is_sent_again_only_if_asked_and_by_the_same_filters(
+    broker: str, topic: str, start: Callable[..., Worker], command: Command
+) -> None:
+    large = json.dumps({**EVENT, "padding": "x" * SMALL_BYTES}).encode()
+    bodies = [b"{", b'{"a', large]
+    strict = start(VEDETTE_INGEST__MAX_RECORD_BYTES=str(SMALL_BYTES))
+    asyncio.run(post(broker, topic, bodies))
+    letters(broker, topic, 3)
+
+    assert "1 replayed" in command("dlq", "replay", topic, "--limit", "1")
+    letters(broker, topic, 4)
+    assert "1 would be replayed" in command(
+        "dlq", "replay", topic, "--reason", "truncated_json", "--dry-run"
+    )
+    assert "2 replayed, 2 left alone" in command("dlq", "replay", topic)
+    again = [letter.value for letter in letters(broker, topic, 6)[3:]]
+    assert again == bodies
+    assert "0 replayed, 6 left alone" in command("dlq", "replay", topic)
+    text = command("dlq", "replay", topic, "--reason", "too_large", "--again")
+    assert "1 replayed, 1 left alone" in text
+    assert [letter.value for letter in letters(broker, topic, 7)[6:]] == [large]
+    assert strict.end(signal.SIGTERM) == 0
+
+
+def test_a_record_without_key_that_fills_its_topic_leaves_a_letter_without_value(
+    broker: str, topic: str, start: Callable[..., Worker], command: Command
+) -> None:
+    async def post_large() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=broker, max_request_size=8 << 20)
+        await producer.start()
+        try:
+            await producer.send_and_wait(topic, b"x" * ((8 << 20) - 200), partition=0)
+            await producer.send_and_wait(topic, b"{", partition=0)
+        finally:
+            await producer.stop()
+
+    worker = start()
+    asyncio.run(post_large())
+    assert [letter.value for letter in letters(broker, topic, 2)] == [None, b"{"]
+    assert "1 without their value" in command("dlq", "replay", topic, "--dry-run")
+    assert worker.end(signal.SIGTERM) == 0
 
 
 def test_a_letter_that_is_not_there_is_one_line(

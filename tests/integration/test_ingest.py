@@ -12,7 +12,14 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import PARTITIONS, Reader, Worker, create_topics, read_until
+from tests.integration.ingesting import (
+    PARTITIONS,
+    Reader,
+    Worker,
+    create_topics,
+    read_until,
+    settings_of,
+)
 from tests.unit.decode.records import (
     BROKER_MS,
     EVENT,
@@ -43,10 +50,7 @@ async def topic(broker: str) -> str:
 def worker(broker: str, topic: str, tmp_path: Path) -> Iterator[Worker]:
     instance = Worker(
         {
-            "VEDETTE_HOME": str(tmp_path),
-            "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-            "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-            "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+            **settings_of(broker, tmp_path),
             "VEDETTE_INGEST__TOPICS": json.dumps([topic]),
             "VEDETTE_INGEST__JOIN_TIMEOUT_S": "30",
             "VEDETTE_INGEST__SNAPSHOT_INTERVAL_S": "0.3",

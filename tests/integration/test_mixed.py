@@ -14,9 +14,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import TopicPartition
 
-from streams.frames import decode_frame
 from streams.topics import INTERACTIONS, dlq
-from tests.integration.ingesting import LONG, PARTITIONS, Worker, create_topics
+from tests.integration.ingesting import (
+    LONG,
+    PARTITIONS,
+    Worker,
+    create_topics,
+    frame_of,
+    settings_of,
+)
 from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import EVENT, REQUEST, REQUEST_TYPE, RESPONSE, RESPONSE_TYPE
 
@@ -154,7 +160,9 @@ class Books:
 
     def take_frame(self, partition: int, value: bytes, topic: str) -> None:
         """Count the rows of a frame that a reader would not drop as replays."""
-        batch = decode_frame(value)
+        batch = frame_of(value)
+        if batch is None:
+            return
         columns = ("id", "source", "source_partition", "source_offset", "source_index", "params")
         for name, source, number, offset, index, params in zip(
             *(batch[name].to_pylist() for name in columns), strict=True
@@ -181,10 +189,7 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Any]:
     def start(topic: str, join: str) -> Worker:
         instance = Worker(
             {
-                "VEDETTE_HOME": str(tmp_path),
-                "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-                "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-                "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+                **settings_of(broker, tmp_path),
                 "VEDETTE_INGEST__TOPICS": json.dumps([topic]),
                 "VEDETTE_INGEST__SOURCES": json.dumps({topic: {"join": join}}),
                 "VEDETTE_INGEST__JOIN_TIMEOUT_S": "600",

@@ -13,7 +13,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from streams.topics import HALVES, INTERACTIONS
-from tests.integration.ingesting import LONG, Reader, Worker, create_topics, read_until
+from tests.integration.ingesting import LONG, Reader, Worker, create_topics, read_until, settings_of
 from tests.unit.decode.producers import CALL
 from tests.unit.decode.records import EVENT, REQUEST, RESPONSE
 from tests.unit.decode.wire import infer_request, infer_response, infer_tensor
@@ -142,10 +142,7 @@ def worker(broker: str, tmp_path: Path) -> Iterator[Callable[..., Worker]]:
     def start(topics: list[str]) -> Worker:
         instance = Worker(
             {
-                "VEDETTE_HOME": str(tmp_path),
-                "VEDETTE_KAFKA__BOOTSTRAP_SERVERS": broker,
-                "VEDETTE_KAFKA__SESSION_TIMEOUT_S": "6",
-                "VEDETTE_KAFKA__HEARTBEAT_INTERVAL_S": "1",
+                **settings_of(broker, tmp_path),
                 "VEDETTE_INGEST__TOPICS": json.dumps(topics),
                 "VEDETTE_INGEST__SNAPSHOT_INTERVAL_S": "0.3",
             }

@@ -11,10 +11,11 @@ import pytest
 from streams.roles import ROLES
 from streams.selfwatch.broker_view import BrokerView
 from streams.selfwatch.vitals_view import VitalsView
-from streams.topics import ALERTS, FINDINGS, INTERACTIONS, TOPICS, dlq
+from streams.topics import ALERTS, FINDINGS, TOPICS, VERDICTS, dlq
 from tests.integration.killing import produce, role_process
 from tests.integration.test_respond import receiving
 from tests.unit.respond.samples import finding
+from tests.unit.verdicts.test_table import verdict
 
 pytestmark = pytest.mark.kafka
 
@@ -24,9 +25,10 @@ async def test_a_look_sees_every_topic_and_how_far_a_role_is(broker, settings):
     try:
         first = await asyncio.to_thread(view.look)
         assert first.ends.keys() == {spec.name for spec in TOPICS}
-        await produce(broker, INTERACTIONS, [b"no frame"] * 3)
+        over = msgspec.json.encode(verdict("u1_nobody"))  # that other tests do not mind
+        await produce(broker, VERDICTS, [over] * 3, key=b"u1_nobody")
         second = await asyncio.to_thread(view.look)
-        assert second.ends[INTERACTIONS] == first.ends[INTERACTIONS] + 3
+        assert second.ends[VERDICTS] == first.ends[VERDICTS] + 3
         assert second.ends[dlq(FINDINGS)] == first.ends[dlq(FINDINGS)]
     finally:
         view.close()

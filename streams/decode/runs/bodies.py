@@ -55,6 +55,43 @@ class Form(NamedTuple):
     model_version: str | None
 
 
+class Filled(NamedTuple):
+    """A usual body: what surrounds its arrays, and what stands in them."""
+
+    form: Form
+    inputs: bytes
+    scores: bytes
+
+
+class Mould(NamedTuple):
+    """The three texts around the arrays of a usual body, in which the next one is looked for."""
+
+    before: bytes
+    between: bytes
+    after: bytes
+    form: Form
+
+    @classmethod
+    def of(cls, rest: bytes, form: Form) -> Mould:
+        """Return the mould of what `lift` has left of a body."""
+        first = _find_array(rest, 0)
+        second = _find_array(rest, first)
+        between = rest[first + len(_MARKS[0]) : second]
+        return cls(rest[:first], between, rest[second + len(_MARKS[1]) :], form)
+
+    def fill(self, body: bytes) -> Filled | None:
+        """Read a body that differs in its arrays alone; None if it does not."""
+        first = len(self.before)
+        first_end = body.find(b"]", first)
+        if not (body.startswith(self.before) and body.startswith(self.between, first_end)):
+            return None
+        second = first_end + len(self.between)
+        second_end = body.find(b"]", second)
+        if first_end < 0 or body[second_end:] != self.after:
+            return None
+        return Filled(self.form, _compact(body[first:first_end]), _compact(body[second:second_end]))
+
+
 def lift(body: bytes) -> Lifted | None:
     """Take the first two ``data`` arrays out of a body; None if there are not so many."""
     first = _find_array(body, 0)
@@ -96,9 +133,21 @@ class FormReader:
         self._limits = limits
         self._decode = msgspec.json.Decoder(Complete).decode
         self._forms: dict[bytes, Form | None] = {}
+        self._mould: Mould | None = None
 
-    def read(self, rest: bytes) -> Form | None:
-        """Return the form of an event, None if it is not the usual one, or wrong."""
+    def read(self, body: bytes) -> Filled | None:
+        """Return what a body says, None if it is not the usual one, or wrong."""
+        filled = None if self._mould is None else self._mould.fill(body)
+        if filled is not None:
+            return filled
+        lifted = lift(body)
+        form = None if lifted is None else self._form_of(lifted.rest)
+        if lifted is None or form is None:
+            return None
+        self._mould = Mould.of(lifted.rest, form)
+        return Filled(form, lifted.inputs, lifted.scores)
+
+    def _form_of(self, rest: bytes) -> Form | None:
         form = self._forms.get(rest, self)
         if not isinstance(form, FormReader):
             return form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,23 +14,41 @@ from streams.decode.runs.times import parse_times_us
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
     from streams.decode.envelope import TimeBounds
     from streams.decode.runs.bodies import Form
     from streams.decode.runs.heads import Heads
     from streams.identity import Pseudonyms
-    from streams.roles.base import Record
+    from streams.records import Fetched
 
 Columns = dict[str, "Sequence[Any]"]
 
 
+class Origin(NamedTuple):
+    """Where records are from, and the broker's times of them."""
+
+    topic: str
+    partition: int
+    offsets: list[int]
+    times_ms: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, records: Fetched, at: Sequence[int]) -> Origin:
+        """Return it for some of the records."""
+        columns = records.columns
+        offsets = columns.offsets[at].tolist()
+        return cls(records.topic, records.partition, offsets, columns.timestamps_ms[at])
+
+
 def read_envelopes(
-    records: Sequence[Record], heads: Heads, forms: Sequence[Form], names: Pseudonyms
+    origin: Origin, heads: Heads, forms: Sequence[Form], names: Pseudonyms
 ) -> Columns:
     """Return the fields of `Interaction` that headers and forms know, but for the time.
 
     Parameters
     ----------
-    records, heads, forms
+    origin, heads, forms
         Of the same events.
     names
         What identities are replaced with.
@@ -44,9 +62,7 @@ def read_envelopes(
         return lambda text: names.of(kind, text) if text else None
 
     read = heads.read
-    first = records[0]
-    prefix = f"{first.topic}-{first.partition}-"
-    offsets = [record.offset for record in records]
+    prefix, offsets = f"{origin.topic}-{origin.partition}-", origin.offsets
     columns: dict[str, Sequence[Any] | None] = {
         "id": [f"{prefix}{offset}-0" for offset in offsets],
         "offset": offsets,
@@ -69,13 +85,13 @@ def read_envelopes(
     return {name: column for name, column in columns.items() if column is not None}
 
 
-def read_times(records: Sequence[Record], heads: Heads, bounds: TimeBounds) -> list[int]:
+def read_times(origin: Origin, heads: Heads, bounds: TimeBounds) -> list[int]:
     """Return the events' times, the broker's if they tell none.
 
     Times that cannot be read here, and those that are too far away, make their records bad.
     """
-    broker_us = np.array([record.timestamp for record in records], np.int64) * 1000
-    texts = heads.columns.get("time")
+    broker_us = origin.times_ms * 1000
+    texts = heads.values("time")
     if texts is None:
         return list(np.maximum(broker_us, 0).tolist())
     times, known = parse_times_us(texts)

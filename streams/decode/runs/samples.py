@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from streams.decode.runs.bodies import Form, Lifted
+    from streams.decode.runs.bodies import Filled, Form
 
 #: Events whose numbers are parsed together: what is made of them stays in the cache.
 _TOGETHER = 32
@@ -34,11 +34,11 @@ class Sample(NamedTuple):
 NO_SAMPLE = Sample(memoryview(b""), b"", 0)
 
 
-def read_samples(forms: Sequence[Form], bodies: Sequence[Lifted]) -> list[Sample | None]:
+def read_samples(bodies: Sequence[Filled]) -> list[Sample | None]:
     """Return the numbers of each body; None where they are not what its form says."""
     samples: list[Sample | None] = [None] * len(bodies)
-    for places in _alike(forms, bodies):
-        form, some = forms[places[0]], [bodies[place] for place in places]
+    for places in _alike(bodies):
+        form, some = bodies[places[0]].form, [bodies[place] for place in places]
         found = _read_together(form, some)
         if found is None:  # one of them is wrong: which?
             found = [sample for body in some for sample in _read_together(form, [body]) or [None]]
@@ -47,10 +47,11 @@ def read_samples(forms: Sequence[Form], bodies: Sequence[Lifted]) -> list[Sample
     return samples
 
 
-def _alike(forms: Sequence[Form], bodies: Sequence[Lifted]) -> Iterator[list[int]]:
+def _alike(bodies: Sequence[Filled]) -> Iterator[list[int]]:
     """Yield the places of bodies that can be parsed together, and are not too much at once."""
     groups: dict[tuple[str, int, int], list[int]] = {}
-    for place, form in enumerate(forms):
+    for place, body in enumerate(bodies):
+        form = body.form
         groups.setdefault((form.datatype, form.elements, form.classes), []).append(place)
     for places in groups.values():
         longest = max(len(bodies[place].inputs) + len(bodies[place].scores) for place in places)
@@ -59,7 +60,7 @@ def _alike(forms: Sequence[Form], bodies: Sequence[Lifted]) -> Iterator[list[int
             yield places[start : start + count]
 
 
-def _read_together(form: Form, bodies: Sequence[Lifted]) -> list[Sample | None] | None:
+def _read_together(form: Form, bodies: Sequence[Filled]) -> list[Sample | None] | None:
     """Return the samples of bodies of one form; None if any is wrong."""
     inputs = _inputs(form, [body.inputs for body in bodies])
     scores = parse_floats([body.scores for body in bodies], form.classes)

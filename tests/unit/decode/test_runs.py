@@ -21,6 +21,7 @@ from streams.decode.runs.numbers import parse_floats, parse_uint8
 from streams.decode.runs.times import parse_times_us
 from streams.ingest.seen import fingerprint, fingerprints
 from tests.unit.decode.records import NAMES, record, tensor
+from tests.unit.fetches import fetched
 
 SETTINGS = IngestSettings(max_record_bytes=4096, max_identity_bytes=64)
 ROWS, RUNS = RecordDecoder(SETTINGS, NAMES), RunDecoder(SETTINGS, NAMES)
@@ -40,6 +41,10 @@ def chunk(*others: Any) -> list[Any]:
     records = [usual(id=f"u{number}") for number in range(MIN_RECORDS)]
     for place, other in enumerate(others):
         records.insert(2 * place + 1, other)
+    return numbered(records)
+
+
+def numbered(records: list[Any]) -> list[Any]:
     for offset, item in enumerate(records):
         item.offset = 100 + offset
     return records
@@ -54,7 +59,7 @@ def alone(item: Any) -> Any:
 
 def check(records: list[Any]) -> set[int]:
     """Compare a run with the records alone; return which records are in it."""
-    run = RUNS.decode(records)
+    run = RUNS.decode(fetched(records))
     if run is None:
         return set()
     marks = fingerprints(run)
@@ -78,12 +83,12 @@ def test_usual_records_are_all_read() -> None:
 
 
 def test_few_records_are_left_to_the_others() -> None:
-    assert RUNS.decode(chunk()[:-1]) is None
+    assert RUNS.decode(fetched(chunk()[:-1])) is None
 
 
 def test_a_source_with_settings_of_its_own_is_left_to_the_others() -> None:
     own = IngestSettings(sources={"events": SourceSettings(client=["header:x"])})
-    assert RunDecoder(own, NAMES).decode(chunk()) is None
+    assert RunDecoder(own, NAMES).decode(fetched(chunk())) is None
 
 
 def test_numbers_may_be_spaced_as_by_pythons_json() -> None:
@@ -107,7 +112,8 @@ def test_large_inputs_are_not_parsed_at_once(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("streams.decode.runs.samples.parse_uint8", parse)
     event = {**USUAL, "request": {"inputs": [tensor("UINT8", [50_000], [255] * 50_000)]}}
     runs = RunDecoder(IngestSettings(), NAMES)
-    run = runs.decode([record(event, {"id": f"l{number}"}) for number in range(MIN_RECORDS)])
+    records = [record(event, {"id": f"l{number}"}, offset=number) for number in range(MIN_RECORDS)]
+    run = runs.decode(fetched(records))
     assert run is not None
     assert len(run.at) == MIN_RECORDS
     assert max(parsed) < 1 << 19
@@ -156,7 +162,7 @@ def test_other_events_are_left_to_the_others(changes: dict[str, Any]) -> None:
 
 def test_headers_with_other_names_leave_the_record_out() -> None:
     assert check(chunk(usual(client=None), usual(x="y"))).isdisjoint({1, 3})
-    assert not check([usual(client=None) for _ in range(MIN_RECORDS)])
+    assert not check(numbered([usual(client=None) for _ in range(MIN_RECORDS)]))
 
 
 REQUEST = '"request":{"inputs":[{"name":"x","shape":[1],"datatype":"UINT8","data":[1]}]}'
@@ -275,7 +281,7 @@ def test_a_body_is_cut_in_three() -> None:
 
 def test_pieces_leave_no_record_out_between_them() -> None:
     bad = usual(status="x")
-    run = RUNS.decode(chunk(bad))
+    run = RUNS.decode(fetched(chunk(bad)))
     assert run is not None
     assert [list(piece.at) for piece in run.pieces()] == [[0], list(range(2, MIN_RECORDS + 1))]
     assert np.all(np.diff(run.at) > 0)

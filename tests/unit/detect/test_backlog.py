@@ -55,10 +55,11 @@ async def test_enough_rows_wait_for_nothing() -> None:
 async def test_who_brings_chunks_waits_while_too_much_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", 150)
+    frame = interactions([{}])
+    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", frame.nbytes)
     waiting = Backlog()
-    await waiting.put(chunk(FIRST, 0), [])
-    full = asyncio.create_task(waiting.put(chunk(FIRST, 1), []))
+    await waiting.put(chunk(FIRST, 0), [frame])
+    full = asyncio.create_task(waiting.put(chunk(FIRST, 1), [frame]))
     await asyncio.sleep(0.01)
     assert not full.done()
     waiting.take(FIRST)
@@ -66,7 +67,7 @@ async def test_who_brings_chunks_waits_while_too_much_waits(
 
 
 async def test_nobody_waits_for_room_in_a_closed_backlog(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", 0)
+    monkeypatch.setattr(backlog, "MAX_WAITING_BYTES", -1)
     waiting = Backlog()
     full = asyncio.create_task(waiting.put(chunk(FIRST, 0), []))
     await asyncio.sleep(0.01)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from detectors.calibration import fit_profile
+from detectors.campaign.accounts import FEW_LEVELS
 from detectors.membership.keys import keys_of
 from detectors.membership.members import Members, Search, fit_members
 from detectors.suite import Suite
@@ -50,13 +51,13 @@ def run(sketch: np.ndarray, client: np.ndarray, detector: str):
     return [f for f in found + suite.finish() if f.detector == detector]
 
 
-def mixed(hostile: np.ndarray, clients: int, share: float, seed: int = 0):
+def mixed(hostile: np.ndarray, clients: int, share: float, accounts: int = 10):
     """Benign clients, and the last ones a share of whose queries is hostile."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     rows = 40 * clients
     client = rng.permutation(np.repeat(np.arange(clients), 40)).astype(np.int32)
     sketch = WORLD.inputs(rng, rng.integers(0, CLASSES, rows).astype(np.int32))
-    theirs = (client >= clients - 10) & (rng.random(rows) < share)
+    theirs = (client >= clients - accounts) & (rng.random(rows) < share)
     sketch[theirs] = hostile[rng.integers(0, len(hostile), theirs.sum())]
     return sketch, client
 
@@ -106,6 +107,14 @@ def test_accounts_that_are_odd_together_are_a_campaign() -> None:
     assert found
     assert {(f.kind, f.subject.type) for f in found} == {("collusion", "campaign")}
     assert set(found[-1].subject.ids) == {f"client-{index}" for index in range(190, 200)}
+
+
+def test_eight_accounts_among_many_are_a_campaign_too() -> None:
+    foreign = np.random.default_rng(0).choice([0, 255], (500, 49)).astype(np.uint8)
+    sketch, client = mixed(foreign, 1000, 0.4, accounts=8)
+    found = run(sketch, client, "campaign.accounts")
+    assert set(found[-1].subject.ids) == {f"client-{index}" for index in range(992, 1000)}
+    assert found[-1].evidence["suspicion"] in FEW_LEVELS
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -10,6 +10,7 @@ import pytest
 
 from detectors.calibration import fit_profile
 from detectors.profile import Profile
+from detectors.suite import Suite
 from detectors.testing import CLASSES, World
 
 WORLD = World.make(seed=5)
@@ -59,11 +60,30 @@ def test_recorded_traffic_gives_a_cohort() -> None:
         client=rng.integers(0, 20, rows).astype(np.int32),
     )
     profile = fit_profile(recorded)
-    assert profile.burst_mean.shape == (4, 7)
-    assert (np.diff(profile.burst_mean[0, 1:]) >= 0).all()
+    assert profile.burst_mean.shape == (4, 5)
+    assert (np.diff(profile.burst_mean[0, 2:]) > 0).all()
 
 
 def test_benign_pseudo_clients_are_not_flagged() -> None:
     rehearsed = fit_profile(WORLD.calibration(1500)).summary["false_alarms"]
     assert set(rehearsed) == {"independent", "skewed", "retrying"}
     assert all(counts["flagged"] <= 1 for counts in rehearsed.values())
+
+
+def test_levels_of_another_shape_are_not_used() -> None:
+    fitted = fit_profile(WORLD.calibration(600))
+    older = replace(fitted, burst_mean=np.zeros((4, 7)), burst_spread=np.zeros((2, 4, 7)))
+    suites = [
+        Suite(
+            "toy",
+            profile,
+            run_length_events=20_000,
+            max_clients=2048,
+            lateness_us=0,
+            detectors=("traffic.burst",),
+        )
+        for profile in (older, None)
+    ]
+    batch = WORLD.benign(2000, 2, seed=1, gap_us=1000)
+    first, second = (suite.observe(batch).findings for suite in suites)
+    assert first == second != []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detectors.evidence import TAIL_LEVELS, tail_thresholds
-from detectors.tails import LEAST, SHARE, high_tail, low_tail
+from detectors.tails import LEAST, SHARE, exponential_tail, high_tail, low_tail
 
 SIZES = [300, 3000, 30_000]
 
@@ -20,6 +20,7 @@ def test_what_the_sample_ranks_is_ranked_by_it_alone(size: int) -> None:
     scores = np.random.default_rng(0).integers(1, 10_000, size)
     for continued, alone in (
         (high_tail(scores), tail_thresholds(-scores)),
+        (exponential_tail(scores), tail_thresholds(-scores)),
         (low_tail(scores), tail_thresholds(scores)),
     ):
         assert (continued[~beyond(size)] == alone[~beyond(size)]).all()
@@ -35,7 +36,10 @@ def test_powers_are_met_from_the_safe_side(size: int) -> None:
         # Exceeded with probability p: 1000 p**(-1/2); undercut: 1e9 p**(1/3).
         high = -high_tail(np.rint(1e3 * uniform**-0.5).astype(np.int64))[beyond(size)]
         low = low_tail(np.rint(1e9 * uniform ** (1 / 3)).astype(np.int64))[beyond(size)]
-        safe.append([(high >= 1e3 * rare**-0.5).all(), (low <= 1e9 * rare ** (1 / 3)).all()])
+        # Exceeded with probability p: -500 ln p.
+        odds = -exponential_tail(np.rint(-500 * np.log(uniform)).astype(np.int64))[beyond(size)]
+        kept = (high >= 1e3 * rare**-0.5, low <= 1e9 * rare ** (1 / 3), odds >= -500 * np.log(rare))
+        safe.append([part.all() for part in kept])
     assert np.mean(safe, axis=0).min() >= 0.9
 
 

@@ -16,6 +16,7 @@ from tests.unit.decode.records import (
     RESPONSE_TYPE,
     record,
 )
+from tests.unit.fetches import fetched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,8 @@ class Worker:
 
     async def process(self, *records: Any) -> None:
         last = records[-1].offset
-        await self.role.process(Chunk(SOURCE, records, lambda: self.acked.append(last)))
+        chunk = fetched(records)
+        await self.role.process(Chunk(SOURCE, chunk, lambda: self.acked.append(last)))
 
     async def settled(self) -> None:
         await self.role._owned[SOURCE].delivered()

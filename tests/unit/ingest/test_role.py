@@ -255,6 +255,32 @@ async def test_a_dead_letter_without_room_for_headers_leaves_its_value_out(
     assert broker.dead() == [("events.dlq", None, "malformed_json")]
 
 
+async def test_of_many_dead_letters_one_at_a_time_waits_for_room(
+    broker: Broker, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting, most = 0, 0
+    send = broker.send
+
+    async def slow(*args: Any, **options: Any) -> Any:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0)
+        waiting -= 1
+        return await send(*args, **options)
+
+    monkeypatch.setattr(broker, "send", slow)
+    own = await worker()
+    broker.failures = [KafkaTimeoutError(), MessageSizeTooLargeError()]
+    await own.process(*(record(b"{%d" % number, offset=number) for number in range(100)))
+    await own.settled()
+    values = [value for _, value, _ in broker.dead()]
+    assert sorted(values, key=str) == sorted(
+        [None, *(b"{%d" % n for n in range(100) if n != 1)], key=str
+    )
+    assert most == 1
+
+
 async def test_a_partition_that_was_lost_is_left_alone(broker: Broker, worker: Any) -> None:
     own = await worker()
     stale = Chunk(Partition("events", 9), [whole(1)], lambda: own.acked.append(1))

@@ -15,6 +15,7 @@ from streams.ingest.frame_builder import FrameBuilder
 from streams.ingest.join import Joiner
 from streams.roles.base import Partition
 from tests.unit.decode.records import BROKER_MS, NAMES, record, tensor
+from tests.unit.fetches import fetched
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ def records(clients: Sequence[str], ids: Sequence[int]) -> list[Any]:
 
 
 def run_of(items: list[Any]) -> Run:
-    run = RUNS.decode(items)
+    run = RUNS.decode(fetched(items))
     assert run is not None
     return run
 

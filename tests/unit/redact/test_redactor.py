@@ -45,6 +45,7 @@ NOTHING = [
     "a @ b, user@localhost, @mention",
     "enterprises.9.9.392.1.3.21.1.20 and 1.3.6.1.4.1.31337.5",
     "std::vector<int> a::b::c",
+    "17:08:02 19.07.2020, $5.04 072-6385 and Nature 12(3), 345-367 (2020) 1234-1240",
     "sk-short and AKIA-not and eyJ.x.y",
 ]
 
@@ -65,6 +66,10 @@ def test_each_kind_is_masked_and_its_surroundings_stay(kind: str) -> None:
         ("postgres://bob:hunter22@db/x", "postgres://bob:[url_password]@db/x"),
         ("call me on 467 3395", "call me on [phone]"),
         ("655 437 108 office", "[phone] office"),
+        # a number beside it hides none
+        ("19 4111111111111111 3", "19 [card] 3"),
+        ("+34683113248 4711081500", "[phone] 4711081500"),
+        ("080-4416-2483 1234567", "[phone] 1234567"),
     ],
 )
 def test_of_what_a_word_gives_away_only_the_secret_is_masked(text: str, kept: str) -> None:

@@ -22,6 +22,7 @@ from streams.transport.thread import FETCH_MAX_WAIT_MS, FetchThread
 OVERRIDDEN = [
     (StockConsumer, BatchConsumer, "_new_consumer_thread"),
     (AIOKafkaConsumerThread, FetchThread, "_create_worker_consumer"),
+    (AIOKafkaConsumerThread, FetchThread, "on_start"),
     (StockConsumer, BatchConsumer, "_drain_messages"),
     (StockConsumer, BatchConsumer, "on_buffer_full"),
     (StockConsumer, BatchConsumer, "ack"),

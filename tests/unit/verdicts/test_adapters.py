@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from config.respond import LiteLLMSettings, VerdictsSettings
 from config.settings import Settings
-from streams.identity import Pseudonyms
+from streams.identity import Epochs, Pseudonyms
 from streams.respond.times import iso
 from streams.verdicts import server as server_module
 from streams.verdicts.envoy import MAX_CLIENTS, EnvoyFile, discovery_response
@@ -102,7 +102,9 @@ async def serving(proxy):
 
 def adapter(proxy, home):
     settings = LiteLLMSettings(url=SecretStr(proxy.url), key=SecretStr(KEY))
-    return LiteLLMAdapter(settings, NAMES.of, home / "litellm.json")
+    return LiteLLMAdapter(
+        settings, Epochs(Pseudonyms(b"n" * 32, epoch=2), NAMES).of, home / "litellm.json"
+    )
 
 
 def pseudonyms(*names):

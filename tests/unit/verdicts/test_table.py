@@ -10,7 +10,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from config.respond import TenantPolicy, VerdictsSettings
-from streams.identity import Pseudonyms
+from streams.identity import Epochs, Pseudonyms
 from streams.respond.verdicts import Verdict
 from streams.verdicts.judgement import Judgement
 from streams.verdicts.service import MAX_CLIENTS, VerdictService
@@ -18,6 +18,8 @@ from streams.verdicts.table import VerdictTable
 
 NAMES = Pseudonyms(b"k" * 32)
 MALLORY = NAMES.of("client", "mallory")
+NEW = Pseudonyms(b"n" * 32, epoch=2)
+MALLORY_NOW = NEW.of("client", "mallory")
 
 
 def verdict(client=MALLORY, **changes):
@@ -143,6 +145,44 @@ class TestFailure:
         assert (answer.action, answer.shadow) == ("block", True)
 
 
+class TestNewKey:
+    """What was said of a client under the old key holds under the new one."""
+
+    def of_any(self, *verdicts, **settings):
+        return judgement(table=filled(*verdicts), **settings).of_any((MALLORY_NOW, MALLORY))
+
+    def test_a_block_outlives_the_key(self):
+        client, answer = self.of_any(verdict())
+        assert (client, answer.action, answer.source) == (MALLORY, "block", "verdict")
+
+    def test_a_milder_verdict_under_the_new_key_does_not_weaken_it(self):
+        client, answer = self.of_any(verdict(), verdict(MALLORY_NOW, action="watch"))
+        assert (client, answer.action) == (MALLORY, "block")
+
+    def test_one_in_shadow_does_not_hide_one_that_holds(self):
+        shadow = verdict(MALLORY_NOW, shadow=True)
+        client, answer = self.of_any(verdict(action="throttle"), shadow)
+        assert (client, answer.action) == (MALLORY, "throttle")
+
+    def test_who_was_let_in_by_a_person_stays_so(self):
+        client, answer = self.of_any(verdict(action="allow"), verdict(MALLORY_NOW))
+        assert (client, answer.action) == (MALLORY, "allow")
+
+    def test_one_that_has_ended_says_nothing(self):
+        ended = verdict(until="2026-11-22T10:20:00.000000Z")
+        client, answer = self.of_any(ended, verdict(MALLORY_NOW, action="watch"))
+        assert (client, answer.action) == (MALLORY_NOW, "watch")
+
+    def test_without_any_the_newest_name_answers(self):
+        client, answer = self.of_any(verdict("u1_other"))
+        assert (client, answer.source) == (MALLORY_NOW, "none")
+
+    def test_the_policy_of_the_tenant_that_either_is_known_by_holds(self):
+        tenants = {"t1": TenantPolicy(shadow=True)}
+        _, answer = self.of_any(verdict(), tenants=tenants)
+        assert (answer.action, answer.shadow) == ("block", True)
+
+
 class FakeFollower:
     def __init__(self, *, warm):
         self.warm = self
@@ -154,7 +194,7 @@ class FakeFollower:
 
 @pytest.fixture
 async def client():
-    service = VerdictService(judgement(), FakeFollower(warm=True), NAMES.of)
+    service = VerdictService(judgement(), FakeFollower(warm=True), Epochs(NEW, NAMES).of)
     async with TestClient(TestServer(service.app())) as made:
         yield made
 
@@ -200,7 +240,7 @@ class TestService:
 
     async def test_health_tells_whether_the_table_is_warm(self, client):
         assert (await client.get("/healthz")).status == 200
-        cold = VerdictService(judgement(), FakeFollower(warm=False), NAMES.of)
+        cold = VerdictService(judgement(), FakeFollower(warm=False), Epochs(NAMES).of)
         async with TestClient(TestServer(cold.app())) as other:
             assert (await other.get("/healthz")).status == 503
 
