@@ -57,10 +57,11 @@ class Pincer:
     """Find clients that search round an input, or that query what no benign client does.
 
     Four channels bet against each query: *near* (smallest distance to the client's last 128
-    queries), *far* (distance to the anchors of the answered class, or something was done to the
-    input), *margin* (how close to the decision boundary) and *hidden* (near again, with a small
-    stake, for searches among ordinary queries). A search for an adversarial input must stay near;
-    noise that hides the nearness carries the queries far. An exact re-send is no evidence.
+    queries, and changes by one and the same amount), *far* (distance to the anchors of the
+    answered class, or something was done to the input), *margin* (how close to the decision
+    boundary) and *hidden* (near again, with a small stake, for searches among ordinary queries). A
+    search for an adversarial input must stay near; noise that hides the nearness carries the
+    queries far. An exact re-send is no evidence.
 
     The finding is called evasion if the suspicious queries are about one thing, extraction if
     they roam.

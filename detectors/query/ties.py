@@ -156,23 +156,25 @@ def tied_elements(new: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.
 
 
 def fit_ties(
-    view: NDArray[np.uint8], varied: NDArray[np.uint8] | None, rng: Generator
+    view: NDArray[np.uint8],
+    varied: NDArray[np.uint8] | None,
+    rng: Generator,
 ) -> NDArray[np.int64]:
     """Return thresholds of negated numbers of ties, for benign inputs (n, v).
 
     Neither two inputs of the reference tie so often, nor an input and its harmless variation.
     """
-    shade = view[:, places(view.shape[1])]
-    one, other = rng.integers(0, len(shade), (2, _PAIRS))
-    kinds = [(shade[one[one != other]], shade[other[one != other]])]
+    at = places(view.shape[1])
+    one, other = rng.integers(0, len(view), (2, _PAIRS))
+    kinds = [(view[one[one != other]], view[other[one != other]])]
     if varied is not None:
-        kinds.append((shade, varied[:, places(view.shape[1])]))
+        kinds.append((view, varied))
     tails = [
         high_tail(
             np.concatenate(
                 [
-                    tied_elements(new[at : at + _CHUNK], old[at : at + _CHUNK])
-                    for at in range(0, len(new), _CHUNK)
+                    tied_elements(new[row : row + _CHUNK, at], old[row : row + _CHUNK, at])
+                    for row in range(0, len(new), _CHUNK)
                 ]
             )
         )

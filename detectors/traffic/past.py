@@ -30,8 +30,9 @@ _SHAPE = (len(METRICS), CHANNELS)
 #: Channels that follow the slow moods of a client; what knows of those is a fitted tail.
 _LONG: NDArray[np.bool_] = np.array([0, *FADES_S]) > 32
 #: Times its own highest values of two days that a known client stays below in the others: set on
-#: half of the development clients.
-_ABOVE_PEAK = np.array([1.5, 1.4, 2.0, 1.0, 1.0])
+#: half of the development clients. Tokens vary in size, besides.
+_ABOVE_PEAK = np.array([1.5, 1.4, 1.8, 1.0, 1.0]) * np.ones((len(METRICS), 1))
+_ABOVE_PEAK[1:, 0] = 2.0
 #: Chance adds so much to a peak of requests: standard deviations of a Poisson count, which for
 #: roots are all the same.
 _CHANCE = 1.5

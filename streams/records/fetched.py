@@ -226,6 +226,8 @@ def _read_headers(data: bytes, at: int) -> tuple[list[tuple[str, bytes]], int]:
         length = data[at]
         if length & _LONG:
             length, at = read_varint(data, at)
+            if length < 0:
+                raise CorruptRecordException("a header has no name")
         else:
             length, at = length >> 1, at + 1
         stop = at + length

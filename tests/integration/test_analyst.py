@@ -11,6 +11,7 @@ import pytest
 
 from config.settings import Settings, VerdictsSettings
 from streams.cli import main
+from streams.identity import load_pseudonyms
 from streams.topics import ALERTS, FEEDBACK, VERDICTS
 from streams.verdicts.client import VerdictClient
 from tests.integration.killing import produce
@@ -61,7 +62,7 @@ def test_a_gateway_without_an_event_loop_follows_the_verdicts(broker, tmp_path):
     with client as verdicts:
         verdicts.wait()
         assert verdicts.of_name(name).action == "allow"
-        pseudonym = verdicts._pseudonym("client", name)
+        pseudonym = load_pseudonyms(settings).of("client", name)
         body = msgspec.json.encode(verdict(pseudonym, until="2126-01-01T00:00:00.000000Z"))
         asyncio.run(produce(broker, VERDICTS, [body], key=pseudonym.encode()))
         deadline_s = time.monotonic() + 10

@@ -18,7 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from config.respond import LiteLLMSettings
-from streams.identity import Pseudonyms
+from streams.identity import Epochs, Pseudonyms
 from streams.verdicts.envoy import EnvoyFile
 from streams.verdicts.litellm import LiteLLMAdapter
 from tests.integration.programs import get, running
@@ -89,7 +89,7 @@ def litellm(unused_tcp_port):
 
 async def test_litellm_blocks_and_unblocks_customers_and_keys(litellm, tmp_path):
     settings = LiteLLMSettings(url=SecretStr(litellm), key=SecretStr("sk-admin"))
-    adapter = LiteLLMAdapter(settings, NAMES.of, tmp_path / "memory.json")
+    adapter = LiteLLMAdapter(settings, Epochs(NAMES).of, tmp_path / "memory.json")
 
     def blocked():
         customers = msgspec.json.decode(get(f"{litellm}/customer/list"))

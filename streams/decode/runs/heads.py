@@ -198,7 +198,7 @@ class _Walk:
             name_bytes, name_stop = read_varint(pattern, at)
             name_stop += name_bytes
             value_bytes, value_at = read_varint(pattern, name_stop)
-            if not 0 <= value_bytes <= self._limit:
+            if name_bytes < 0 or not 0 <= value_bytes <= self._limit:
                 return []
             stop = value_at + value_bytes
             name = pattern[name_stop - name_bytes : name_stop].decode("utf-8", "replace")
@@ -247,6 +247,8 @@ class _Walk:
 
 def _heads(data: bytes, headers: Sequence[_Header]) -> Heads | None:
     """Slice the values of those headers that are attributes."""
+    if not headers or not len(headers[0].rows):
+        return None
     constants: dict[str, bytes] = {}
     columns: dict[str, list[bytes]] = {}
     for header in headers:

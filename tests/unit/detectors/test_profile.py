@@ -10,6 +10,7 @@ import pytest
 
 from detectors.calibration import fit_profile
 from detectors.profile import Profile
+from detectors.suite import Suite
 from detectors.testing import CLASSES, World
 
 WORLD = World.make(seed=5)
@@ -67,3 +68,22 @@ def test_benign_pseudo_clients_are_not_flagged() -> None:
     rehearsed = fit_profile(WORLD.calibration(1500)).summary["false_alarms"]
     assert set(rehearsed) == {"independent", "skewed", "retrying"}
     assert all(counts["flagged"] <= 1 for counts in rehearsed.values())
+
+
+def test_levels_of_another_shape_are_not_used() -> None:
+    fitted = fit_profile(WORLD.calibration(600))
+    older = replace(fitted, burst_mean=np.zeros((4, 7)), burst_spread=np.zeros((2, 4, 7)))
+    suites = [
+        Suite(
+            "toy",
+            profile,
+            run_length_events=20_000,
+            max_clients=2048,
+            lateness_us=0,
+            detectors=("traffic.burst",),
+        )
+        for profile in (older, None)
+    ]
+    batch = WORLD.benign(2000, 2, seed=1, gap_us=1000)
+    first, second = (suite.observe(batch).findings for suite in suites)
+    assert first == second != []

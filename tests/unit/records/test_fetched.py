@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import calc_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,6 +143,15 @@ def test_records_that_lie_about_their_lengths_are_corrupt_or_read(at: int, byte:
         pass
 
 
+def test_a_header_without_a_name_is_corrupt() -> None:
+    data = batch_of(some(1))
+    at = len(data) - 4  # the length of the name, before it, and of its value
+    assert data[at : at + 2] == b"\x02n"
+    found, _ = read_fetched("events", 3, changed(data, at, 0x01), 0)
+    with pytest.raises(CorruptRecordException, match="no name"):
+        list(found)
+
+
 def test_older_batches_are_told() -> None:
     data = bytearray(batch_of(some(2)))
     assert is_readable(bytes(data))
@@ -151,8 +161,6 @@ def test_older_batches_are_told() -> None:
 
 def changed(data: bytes, at: int, byte: int) -> bytes:
     """Change a byte, and the checksum with it."""
-    from aiokafka.record.util import calc_crc32c
-
     out = bytearray(data)
     if at < len(out):
         out[at] = byte

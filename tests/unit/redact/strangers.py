@@ -1,4 +1,4 @@
-"""Texts of Faker with personal data of many countries: no pattern was made on them.
+"""Texts of Faker with personal data in the forms of many countries.
 
 Words of a language, with values put between them that no word announces, and with decoys that
 look much like them: dates, times, prices, books, products, identifiers, places on a map.

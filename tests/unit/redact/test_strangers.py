@@ -10,7 +10,7 @@ from streams.redact import Redactor
 from tests.unit.redact.strangers import HOME, Span, Strangers
 
 KINDS = ("card", "iban", "ssn", "email", "ip", "phone")
-#: Never looked at while a pattern was written.
+#: Not those that patterns were written on.
 SEEDS = (20261125, 20261126)
 TEXTS = 3000
 

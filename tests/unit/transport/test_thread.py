@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka.consumer import fetcher as stock
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
 from streams.records import Fetched
@@ -93,8 +94,6 @@ async def test_a_batch_topic_brings_one_whole_and_others_their_records() -> None
 async def test_a_fetch_without_records_moves_on() -> None:
     control = bytearray(batch_of(records(2)))
     control[22] |= 0x20
-    from aiokafka.record.util import calc_crc32c
-
     control[17:21] = calc_crc32c(bytes(control[21:])).to_bytes(4, "big")
     fetcher = Fetcher(bytes(control))
     assert (await taken(fetcher))[OURS] == []
