@@ -167,13 +167,8 @@ class Document(msgspec.Struct, gc=False, eq=False):
         PoisonRecord
             With reason ``invalid_utf8`` or ``duplicate_key``.
         """
-        if self.text is None:
-            return  # the document that it is a member of was checked
-        if not self.parse():
-            check_utf8(self.text)
-            refuse_duplicate_keys(self.text, -1)
-        elif not is_all_of(self._value, self.text):
-            refuse_equal_pairs(self.text)
+        self.check_utf8()
+        self.refuse_duplicates()
 
     def refuse_duplicates(self, members: int = -1) -> None:
         """Refuse objects with the same key twice, at any depth.

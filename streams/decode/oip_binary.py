@@ -23,6 +23,7 @@ from streams.decode.json_body import check_utf8, decode_json, refuse_duplicate_k
 from streams.decode.model import RequestBody, ResponseBody
 from streams.decode.oip_rows import RawTensor, raw_tensor, request_rows, response_rows
 from streams.decode.reasons import poison
+from streams.decode.remembered import Remembered
 from streams.decode.tensor import DATATYPES, flatten, pack
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 #: A body without this text has no binary tensors.
 SIGN = b'"binary_data_size"'
-_REMEMBERED, _MAX_REMEMBERED_BYTES = 1024, 4096
 #: Sizes that are added up to guess where the JSON ends, and what may stand around one.
 _MAX_TOLD, _MAX_DIGITS = 64, 16
 
@@ -139,7 +139,7 @@ class _HeadReader(Generic[T]):
 
     def __init__(self, type_: type[T]) -> None:
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(type_)
-        self._known: dict[bytes, T] = {}
+        self._known: Remembered[T] = Remembered(self._read)
 
     def split(self, body: bytes, json_bytes: int | None) -> tuple[T, bytes]:
         """Return what the JSON says, and the bytes behind it.
@@ -152,25 +152,18 @@ class _HeadReader(Generic[T]):
         if json_bytes is not None:
             if json_bytes > len(body):
                 raise poison("bad_binary_length")
-            return self._read(body[:json_bytes]), body[json_bytes:]
+            return self._known.of(body[:json_bytes]), body[json_bytes:]
         told = _told_length(body)
         try:
-            return self._read(body[:told]), body[told:]
+            return self._known.of(body[:told]), body[told:]
         except PoisonRecord:
             length = _json_length(body)
-            return self._read(body[:length]), body[length:]
+            return self._known.of(body[:length]), body[length:]
 
     def _read(self, head: bytes) -> T:
-        known = self._known.get(head)
-        if known is not None:
-            return known
         check_utf8(head)
         decoded = decode_json(self._decoder, head)
         refuse_duplicate_keys(head, -1)
-        if len(head) <= _MAX_REMEMBERED_BYTES:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()  # calls with an id of their own: they are never seen again
-            self._known[head] = decoded
         return decoded
 
 

@@ -16,6 +16,7 @@ from config.errors import PoisonRecord
 from streams.decode.body import bounded
 from streams.decode.json_body import refuse_duplicate_keys
 from streams.decode.oip_v2 import MAX_SCORES, Complete
+from streams.decode.remembered import Remembered
 from streams.decode.tensor import DATATYPES, FLOATS, element_count, hash_head
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _FIRST, _SECOND = 1, 2
 _MARKS = [b"%d" % _FIRST, b"%d" % _SECOND]
 #: Input tensors that are read here.
 BYTES_TYPE, REALS_TYPE = "UINT8", "FP32"
-_REMEMBERED, _MAX_REMEMBERED_BYTES = 1024, 4096
 
 
 class Lifted(NamedTuple):
@@ -132,7 +132,7 @@ class FormReader:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._decode = msgspec.json.Decoder(Complete).decode
-        self._forms: dict[bytes, Form | None] = {}
+        self._forms = Remembered(self._read)
         self._mould: Mould | None = None
 
     def read(self, body: bytes) -> Filled | None:
@@ -141,22 +141,11 @@ class FormReader:
         if filled is not None:
             return filled
         lifted = lift(body)
-        form = None if lifted is None else self._form_of(lifted.rest)
+        form = None if lifted is None else self._forms.of(lifted.rest)
         if lifted is None or form is None:
             return None
         self._mould = Mould.of(lifted.rest, form)
         return Filled(form, lifted.inputs, lifted.scores)
-
-    def _form_of(self, rest: bytes) -> Form | None:
-        form = self._forms.get(rest, self)
-        if not isinstance(form, FormReader):
-            return form
-        form = self._read(rest)
-        if len(rest) <= _MAX_REMEMBERED_BYTES:
-            if len(self._forms) >= _REMEMBERED:
-                self._forms.clear()  # bodies with an id of their own: they are never seen again
-            self._forms[rest] = form
-        return form
 
     def _read(self, rest: bytes) -> Form | None:
         if b"\\" in rest or not rest.isascii() or rest.count(_MEMBER) != len(_MARKS):
