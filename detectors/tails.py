@@ -20,6 +20,8 @@ import numpy as np
 from detectors.evidence import TAIL_LEVELS, tail_thresholds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 #: The tail is this share of a sample, at most so many; fewer than the least say nothing of it.
@@ -30,24 +32,14 @@ _MOST_LOG = 40.0
 
 def high_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the thresholds of negated scores where high ones are strange."""
-    kept = tail_thresholds(-scores)
-    if len(scores):
-        with np.errstate(divide="ignore"):
-            strangeness = np.log(np.maximum(np.sort(scores), 0).astype(np.float64))
-        beyond = _continued(strangeness)
-        rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
-        kept[rare] = -np.ceil(np.exp(np.minimum(beyond[rare], _MOST_LOG))).astype(np.int64)
-    return kept
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.maximum(np.sort(scores), 0).astype(np.float64))
+    return _high(scores, logs, lambda beyond: np.exp(np.minimum(beyond, _MOST_LOG)))
 
 
 def exponential_tail(scores: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return the thresholds of negated scores that are logarithms already, as log odds are."""
-    kept = tail_thresholds(-scores)
-    if len(scores):
-        beyond = _continued(np.sort(scores).astype(np.float64))
-        rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
-        kept[rare] = -np.ceil(beyond[rare]).astype(np.int64)
-    return kept
+    return _high(scores, np.sort(scores).astype(np.float64), lambda beyond: beyond)
 
 
 def low_tail(distances: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -58,6 +50,20 @@ def low_tail(distances: NDArray[np.integer]) -> NDArray[np.int64]:
         beyond = np.exp(-_continued(strangeness))
         rare = _beyond_sample(len(distances)) & (beyond > 0)
         kept[rare] = np.floor(beyond[rare]).astype(np.int64)
+    return kept
+
+
+def _high(
+    scores: NDArray[np.integer],
+    logs: NDArray[np.float64],
+    score_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> NDArray[np.int64]:
+    """Return thresholds; ``logs`` are those of the sorted scores, ``score_of`` goes back."""
+    kept = tail_thresholds(-scores)
+    if len(scores):
+        beyond = _continued(logs)
+        rare = _beyond_sample(len(scores)) & np.isfinite(beyond)
+        kept[rare] = -np.ceil(score_of(beyond[rare])).astype(np.int64)
     return kept
 
 

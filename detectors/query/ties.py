@@ -76,52 +76,45 @@ class Ties:
         seen = self.table["seen"][segments.slots].astype(np.int64)
         before: NDArray[np.int64] = np.cumsum(new) - new
         before = before - np.repeat(before[segments.starts], segments.counts)
+        number = np.repeat(seen, segments.counts) + before
+        group = np.repeat(np.arange(len(segments.slots)), segments.counts)
         held, fresh = len(segments.slots) * KEPT, np.flatnonzero(new)
         known = np.concatenate(
             [self.table["shade"][segments.slots].reshape(held, -1), shade[fresh]]
         )
-        at = self._places_of_earlier(segments, seen, before, fresh)
-        entries = np.minimum(np.repeat(seen, segments.counts) + before, KEPT)
+        at = _places_of_earlier(segments, group, number, before, fresh)
+        entries = np.minimum(number, KEPT)
         tied = np.zeros(len(view), np.int64)
         for start in range(0, len(view), _CHUNK // KEPT):
             rows = slice(start, start + _CHUNK // KEPT)
             counts = tied_elements(shade[rows, None], known[at[rows]])
             valid = np.arange(KEPT) < entries[rows, None]
             tied[rows] = np.where(valid, counts, 0).max(axis=1)
-        self._remember(segments, shade, fresh, np.repeat(seen, segments.counts) + before)
+        self.table["shade"][segments.slot[fresh], number[fresh] % KEPT] = shade[fresh]
+        self.table["seen"][segments.slots] += np.bincount(group[fresh], minlength=len(seen))
         return tied, entries
 
-    def _places_of_earlier(
-        self,
-        segments: Segments,
-        seen: NDArray[np.int64],
-        before: NDArray[np.int64],
-        fresh: NDArray[np.intp],
-    ) -> NDArray[np.int64]:
-        """Return where the queries 1, 2, ... before each row are, among held and fresh ones."""
-        lag = np.arange(1, KEPT + 1)
-        first = np.repeat(np.searchsorted(fresh, segments.starts), segments.counts)
-        own = len(segments.slots) * KEPT + (first + before)[:, None] - lag
-        group = np.repeat(np.arange(len(segments.slots)), segments.counts)
-        past = (np.repeat(seen, segments.counts) + before)[:, None] - lag
-        at: NDArray[np.int64] = np.where(
-            lag <= before[:, None], own, group[:, None] * KEPT + past % KEPT
-        )
-        return at
 
-    def _remember(
-        self,
-        segments: Segments,
-        shade: NDArray[np.uint8],
-        fresh: NDArray[np.intp],
-        number: NDArray[np.int64],
-    ) -> None:
-        """Write new queries over the oldest ones."""
-        self.table["shade"][segments.slot[fresh], number[fresh] % KEPT] = shade[fresh]
-        group = np.repeat(np.arange(len(segments.slots)), segments.counts)
-        self.table["seen"][segments.slots] += np.bincount(
-            group[fresh], minlength=len(segments.slots)
-        )
+def _places_of_earlier(
+    segments: Segments,
+    group: NDArray[np.intp],
+    number: NDArray[np.int64],
+    before: NDArray[np.int64],
+    fresh: NDArray[np.intp],
+) -> NDArray[np.int64]:
+    """Return where the queries 1, 2, ... before each row are, among held and fresh ones.
+
+    Rows are of the clients ``group``, have the ``number`` among all new queries of them, and
+    ``before`` of these came in this batch.
+    """
+    lag = np.arange(1, KEPT + 1)
+    first = np.searchsorted(fresh, segments.starts)[group]
+    own = len(segments.slots) * KEPT + (first + before)[:, None] - lag
+    past = number[:, None] - lag
+    at: NDArray[np.int64] = np.where(
+        lag <= before[:, None], own, group[:, None] * KEPT + past % KEPT
+    )
+    return at
 
 
 def places(view_size: int) -> NDArray[np.intp]:
