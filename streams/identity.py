@@ -183,9 +183,9 @@ def known_as(settings: Settings, kind: str, name: str) -> tuple[str, ...]:
     if is_pseudonym(name):
         return (name,)
     has_key = settings.pseudonym_key is not None
-    if has_key or _key_file(settings, settings.pseudonym_epoch).exists():
-        return (*load_epochs(settings).of(kind, name), name)
-    return (*Epochs(*load_past_pseudonyms(settings)).of(kind, name), name)
+    has_current = has_key or _key_file(settings, settings.pseudonym_epoch).exists()
+    epochs = load_epochs(settings) if has_current else Epochs(*load_past_pseudonyms(settings))
+    return (*epochs.of(kind, name), name)
 
 
 def days_by_tenant(settings: Settings, days: Mapping[str, int]) -> dict[str, int]:

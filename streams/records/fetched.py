@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -82,10 +82,15 @@ class Fetched(Sequence[FetchedRecord]):
         self.partition = partition
         self._data = data
         self._places = places
+        self._made: dict[int, FetchedRecord] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self._places.starts)
+
+    def __iter__(self) -> Iterator[FetchedRecord]:
+        """Yield each record once, and keep none."""
+        return map(self._record, range(len(self)))
 
     @overload
     def __getitem__(self, place: int) -> FetchedRecord: ...
@@ -95,7 +100,11 @@ class Fetched(Sequence[FetchedRecord]):
         """Return a record, or a list of them."""
         if isinstance(place, slice):
             return [self._record(number) for number in range(len(self))[place]]
-        return self._record(range(len(self))[place])
+        number = range(len(self))[place]
+        record = self._made.get(number)
+        if record is None:  # the first and the last are asked for again and again
+            record = self._made[number] = self._record(number)
+        return record
 
     @property
     def offsets(self) -> Sequence[int]:
